@@ -1,4 +1,5 @@
 using CooperativeLinux.Host.Faults;
+using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Memory;
@@ -119,7 +120,9 @@ public sealed unsafe partial class Vcpu
             case FaultKind.FloatingPoint:
                 exception = new GuestException(IsX87At(State->Rip) ? GuestException.FloatingPoint : GuestException.SimdFloatingPoint);
                 break;
-            case FaultKind.AccessViolation or FaultKind.Bus:
+            case FaultKind.AccessViolation when fault.Address - (ulong)_code.Poison >= CodeMemory.GuardSize:
+                throw new InvalidOperationException($"Host access to {fault.Address:x} in a block at {State->Rip:x}.");
+            case FaultKind.AccessViolation or FaultKind.Bus or FaultKind.GeneralProtection:
                 // Every confined address is mapped, but for the poison page: what is left is alignment and non-canonical stacks.
                 exception = new GuestException(GuestException.GeneralProtection);
                 break;
