@@ -15,7 +15,7 @@ internal static unsafe class FarTransfers
     public static void Return(VcpuContext vcpu, in Instruction instruction)
     {
         VcpuState* state = vcpu.State;
-        int size = instruction.Mnemonic == Mnemonic.Retf ? OperandSize(instruction.Code) : 8;
+        int size = OperandSize(instruction.Code);
         if (!InstructionOperands.TryReadMemory(vcpu, state->Rsp, size, out ulong rip)
             || !InstructionOperands.TryReadMemory(vcpu, state->Rsp + (ulong)size, size, out ulong cs)
             || !CheckTarget(vcpu, (ushort)cs, rip))

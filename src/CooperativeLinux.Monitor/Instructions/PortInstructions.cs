@@ -1,6 +1,7 @@
 using CooperativeLinux.Monitor.Machine;
 using CooperativeLinux.Processor.Execution;
 using Iced.Intel;
+using RflagsBits = CooperativeLinux.Processor.Execution.RflagsBits;
 
 namespace CooperativeLinux.Monitor.Instructions;
 

@@ -2,6 +2,7 @@ using CooperativeLinux.Monitor.Machine;
 using CooperativeLinux.Monitor.Traps;
 using CooperativeLinux.Processor.Execution;
 using Iced.Intel;
+using RflagsBits = CooperativeLinux.Processor.Execution.RflagsBits;
 
 namespace CooperativeLinux.Monitor.Instructions;
 

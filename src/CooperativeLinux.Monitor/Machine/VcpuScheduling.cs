@@ -36,8 +36,8 @@ internal static class VcpuScheduling
     /// <param name="vcpu">The vCPU.</param>
     /// <param name="channels">Its event channels.</param>
     /// <param name="deadline">System time in ns, 0: none.</param>
-    /// <param name="systemTime">The clock.</param>
-    public static void Poll(VcpuContext vcpu, EventChannels channels, ulong deadline, Func<ulong> systemTime)
+    /// <param name="clock">What the deadline is measured by.</param>
+    public static void Poll(VcpuContext vcpu, EventChannels channels, ulong deadline, IDomainClock clock)
     {
         (VcpuContext Vcpu, EventChannels Channels) state = (vcpu, channels);
         while (!channels.IsPollDone(vcpu.Index) && !IsWakeDue(vcpu))
@@ -45,7 +45,7 @@ internal static class VcpuScheduling
             int timeout = Timeout.Infinite;
             if (deadline != 0)
             {
-                ulong now = systemTime();
+                ulong now = clock.SystemTime;
                 if (now >= deadline)
                 {
                     return;
