@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Machine;
+using CooperativeLinux.Monitor.Time;
 
 namespace CooperativeLinux.Monitor.Hypercalls;
 
@@ -24,7 +25,7 @@ internal sealed class SchedulerHypercalls(DomainServices domain)
                 Thread.Yield();
                 return 0;
             case Block:
-                VcpuScheduling.Block(vcpu);
+                vcpu.Scheduler.Block();
                 return 0;
             case Shutdown:
                 return vcpu.Processor.TryRead(arguments.B, out uint reason) ? ShutDown(vcpu, reason) : -XenError.EFAULT;
@@ -86,7 +87,7 @@ internal sealed class SchedulerHypercalls(DomainServices domain)
         int result = domain.Events.BeginPoll(vcpu.Index, ports);
         if (result == 0)
         {
-            VcpuScheduling.Poll(vcpu, domain.Events, request.Timeout, domain.Clock);
+            vcpu.Scheduler.Poll(request.Timeout == 0 ? VcpuTimers.Never : (long)Math.Min(request.Timeout, VcpuTimers.Never));
             domain.Events.EndPoll(vcpu.Index);
         }
 

@@ -131,7 +131,7 @@ internal sealed unsafe class InstructionEmulator(CpuidPolicy cpuid, Func<ulong> 
             case Mnemonic.Hlt when !isUser:
                 // Only a kernel that stops for good gets here; the flag stays as it is.
                 InstructionOperands.Advance(vcpu, instruction);
-                VcpuScheduling.Idle(vcpu);
+                vcpu.Scheduler.Idle();
                 break;
             case Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Wbinvd or Mnemonic.Wbnoinvd or Mnemonic.Invd when !isUser:
                 // The interrupt flag is a word in memory, and caches are coherent.

@@ -1,5 +1,6 @@
 using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Grants;
+using CooperativeLinux.Monitor.Time;
 using CooperativeLinux.Processor.Memory;
 using Microsoft.Extensions.Logging;
 
@@ -16,7 +17,9 @@ internal sealed class DomainServices
 
     public required GrantTable Grants { get; init; }
 
-    public required IDomainClock Clock { get; init; }
+    public required PvClock Clock { get; init; }
+
+    public required VcpuTimers Timers { get; init; }
 
     /// <summary>All vCPUs the domain can have, by number.</summary>
     public required IReadOnlyList<VcpuContext> Vcpus { get; init; }

@@ -12,7 +12,6 @@ namespace CooperativeLinux.Monitor.Machine;
 internal sealed unsafe class VcpuContext
 {
     private IGuestProcessor? _processor;
-
     private GuestReference<VcpuInfo> _info;
 
     /// <param name="index">vCPU number, from 0.</param>
@@ -106,7 +105,8 @@ internal sealed unsafe class VcpuContext
 
     // ---- scheduling
 
-    public SleepGate Gate { get; } = new();
+    /// <summary>How it sleeps; set right after construction.</summary>
+    public VcpuScheduler Scheduler { get; private set; } = null!;
 
     /// <summary>What other vCPUs want this one to do.</summary>
     public VcpuRequests Requests { get; } = new();
@@ -125,10 +125,11 @@ internal sealed unsafe class VcpuContext
 
     public bool IsUserMode => State->UserMode != 0;
 
-    /// <summary>Connects the processor. Once, before anything else is called.</summary>
-    public void Attach(IGuestProcessor processor)
+    /// <summary>Connects the processor and the scheduler. Once, before anything else is called.</summary>
+    public void Attach(IGuestProcessor processor, VcpuScheduler scheduler)
     {
         _processor = processor;
+        Scheduler = scheduler;
         State = processor.State;
     }
 
@@ -165,8 +166,8 @@ internal sealed unsafe class VcpuContext
     /// <summary>Makes the vCPU look for events: wakes it, or interrupts its guest code. Any thread.</summary>
     public void Kick()
     {
-        // Its own thread is inside the monitor then, and looks for events on the way out.
-        if (!Gate.Wake() && _processor is not null && Environment.CurrentManagedThreadId != ThreadId)
+        // On its own thread it is inside the monitor, and looks for events on the way out.
+        if (Environment.CurrentManagedThreadId != ThreadId && _processor is not null && !Scheduler.TryWake())
         {
             _processor.RequestPoll();
         }
