@@ -189,8 +189,8 @@ internal sealed class InstructionPolicy
             return Handling.Interpret;
         }
 
-        if (mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
-            && instruction.Op0Kind == OpKind.Memory && instruction.Op1Kind == OpKind.Register)
+        if (instruction.Code is Code.Bt_rm16_r16 or Code.Bt_rm32_r32 or Code.Bt_rm64_r64 or Code.Bts_rm16_r16 or Code.Bts_rm32_r32 or Code.Bts_rm64_r64
+            or Code.Btr_rm16_r16 or Code.Btr_rm32_r32 or Code.Btr_rm64_r64 or Code.Btc_rm16_r16 or Code.Btc_rm32_r32 or Code.Btc_rm64_r64)
         {
             return Handling.BitString;
         }

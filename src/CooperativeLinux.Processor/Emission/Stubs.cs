@@ -51,7 +51,7 @@ internal sealed unsafe class Stubs
     /// <summary>Jumps to the code for the guest address in T0; keeps flags.</summary>
     public int Dispatch { get; private set; }
 
-    /// <summary>Unmanaged functions: void (void* image512): fxsave64 and fxrstor64 of the live x87 state.</summary>
+    /// <summary>Unmanaged functions: void (void* image): fxsave64 to 512 bytes, frstor from 108 bytes, of the live x87 state.</summary>
     public int FpuSave { get; private set; }
 
     public int FpuRestore { get; private set; }
@@ -91,6 +91,10 @@ internal sealed unsafe class Stubs
         Push(Gpr.Rax);
         _asm.StoreState(StateLayout.PairBase, Gpr.Rsp);
         _asm.StoreState(StateLayout.ResumeRsp, Gpr.Rsp);
+
+        // The first block polls, and managed code sets the limit then.
+        _asm.MoveImmediate(Gpr.Rax, ulong.MaxValue);
+        _asm.StoreState(StateLayout.Limit, Gpr.Rax);
         _asm.Jump(Reload);
     }
 
@@ -251,10 +255,9 @@ internal sealed unsafe class Stubs
 
     private void EmitFpuRestore()
     {
-        // The callers keep xmm registers in the state; the host ABI's view of them must survive fxrstor, so the image given
-        // here must come from FpuSave with only its x87 part changed.
         FpuRestore = _asm.Position;
-        _asm.Bytes(_windows ? [0x48, 0x0F, 0xAE, 0x09] : [0x48, 0x0F, 0xAE, 0x0F]); // fxrstor64 [arg]
+        _asm.Bytes([0xDB, 0xE3]); // fninit: frstor would deliver a pending exception
+        _asm.Bytes(_windows ? [0xDD, 0x21] : [0xDD, 0x27]); // frstor [arg]
         _asm.Return();
     }
 
