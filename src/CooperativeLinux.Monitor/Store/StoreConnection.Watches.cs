@@ -60,7 +60,7 @@ public sealed partial class StoreConnection
 
     private void Drop(GuestWatch watch) => _store.RemoveWatch(watch);
 
-    private StoreError ParseWatch(ReadOnlySpan<byte> payload, out GuestWatch? watch, out string given)
+    private StoreError ParseWatch(ReadOnlySpan<byte> payload, out GuestWatch? watch)
     {
         watch = null;
         if (!TrySplit(payload, 2, 2, out string[] arguments) || arguments[1].Length > MaxToken)

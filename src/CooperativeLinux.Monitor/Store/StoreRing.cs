@@ -111,7 +111,7 @@ public sealed class StoreRing : IDisposable
     private bool Step()
     {
         bool isChanged = Send();
-        while (!HasFailed && _responseSent == _response.Length && Receive(out bool isComplete))
+        while (!_isStopping && !HasFailed && _responseSent == _response.Length && Receive(out bool isComplete))
         {
             isChanged = true;
             if (isComplete)
@@ -176,7 +176,7 @@ public sealed class StoreRing : IDisposable
     private bool Send()
     {
         bool isChanged = false;
-        while (true)
+        while (!_isStopping)
         {
             if (_responseSent == _response.Length)
             {
@@ -206,6 +206,8 @@ public sealed class StoreRing : IDisposable
             _page.WriteIndex(StoreWire.ResponseProducer, _responseProducer);
             isChanged = true;
         }
+
+        return isChanged;
     }
 
     private void Fail(uint error, string what)
