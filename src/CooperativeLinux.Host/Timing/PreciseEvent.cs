@@ -1,5 +1,5 @@
-using CooperativeLinux.Host.Timing.Linux;
-using CooperativeLinux.Host.Timing.Windows;
+using System.Diagnostics;
+using CooperativeLinux.Host.Sys;
 
 namespace CooperativeLinux.Host.Timing;
 
@@ -21,10 +21,8 @@ public abstract class PreciseEvent : IDisposable
 
     /// <summary>Makes an event for the host at hand.</summary>
     /// <exception cref="PlatformNotSupportedException">Neither Linux nor Windows.</exception>
-    public static PreciseEvent Create() =>
-        OperatingSystem.IsLinux() ? new LinuxPreciseEvent()
-        : OperatingSystem.IsWindows() ? new WindowsPreciseEvent()
-        : throw new PlatformNotSupportedException("Only Linux and Windows hosts are supported.");
+    /// <exception cref="HostCallException">The host gives no more handles.</exception>
+    public static PreciseEvent Create() => HostPlatform.Create().CreatePreciseEvent();
 
     /// <summary>Sets the event: the current or next <see cref="Wait"/> returns true. Any thread.</summary>
     public void Set()
@@ -40,7 +38,7 @@ public abstract class PreciseEvent : IDisposable
     /// <returns>Whether it was set.</returns>
     public bool Wait(long nanoseconds)
     {
-        long start = System.Diagnostics.Stopwatch.GetTimestamp();
+        long start = Stopwatch.GetTimestamp();
         long remaining = nanoseconds;
         while (true)
         {
@@ -65,7 +63,7 @@ public abstract class PreciseEvent : IDisposable
 
             if (nanoseconds != Infinite)
             {
-                remaining = nanoseconds - (long)System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalNanoseconds;
+                remaining = nanoseconds - (long)Stopwatch.GetElapsedTime(start).TotalNanoseconds;
             }
         }
     }

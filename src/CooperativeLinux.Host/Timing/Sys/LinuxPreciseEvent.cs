@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace CooperativeLinux.Host.Timing.Linux;
+namespace CooperativeLinux.Host.Timing.Sys;
 
 /// <summary>ppoll on an eventfd, with the thread's timer slack at its least.</summary>
 internal sealed unsafe partial class LinuxPreciseEvent : PreciseEvent
@@ -18,7 +18,7 @@ internal sealed unsafe partial class LinuxPreciseEvent : PreciseEvent
         _descriptor = eventfd(0, EfdNonblock | EfdCloexec);
         if (_descriptor < 0)
         {
-            throw new InvalidOperationException($"eventfd failed with errno {Marshal.GetLastPInvokeError()}.");
+            throw HostCallException.FromLast("eventfd");
         }
     }
 

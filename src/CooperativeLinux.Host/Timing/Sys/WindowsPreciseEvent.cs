@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace CooperativeLinux.Host.Timing.Windows;
+namespace CooperativeLinux.Host.Timing.Sys;
 
 /// <summary>An event object together with a high-resolution waitable timer.</summary>
 internal sealed unsafe partial class WindowsPreciseEvent : PreciseEvent
@@ -18,7 +18,7 @@ internal sealed unsafe partial class WindowsPreciseEvent : PreciseEvent
         _event = CreateEventW(0, 0, 0, 0);
         if (_event == 0)
         {
-            throw new InvalidOperationException($"CreateEventW failed with error {Marshal.GetLastPInvokeError()}.");
+            throw HostCallException.FromLast("CreateEventW");
         }
 
         // Hosts before Windows 10 1803 know no high-resolution timers.
@@ -32,7 +32,7 @@ internal sealed unsafe partial class WindowsPreciseEvent : PreciseEvent
         {
             int error = Marshal.GetLastPInvokeError();
             _ = CloseHandle(_event);
-            throw new InvalidOperationException($"CreateWaitableTimerExW failed with error {error}.");
+            throw new HostCallException("CreateWaitableTimerExW", error);
         }
     }
 
