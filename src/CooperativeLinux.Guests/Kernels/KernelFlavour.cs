@@ -7,10 +7,10 @@ namespace CooperativeLinux.Guests.Kernels;
 /// <param name="IsCloud">True for the cloud build, which is smaller and has no drivers of real hardware.</param>
 public sealed partial record KernelFlavour(string Series, bool IsCloud)
 {
-    /// <summary>Debian 12's kernel.</summary>
+    /// <summary>Debian 12's kernel: the default guest's, because it has the drivers of every device (cloud builds lack 9p).</summary>
     public static KernelFlavour Generic61 { get; } = new("6.1", false);
 
-    /// <summary>Debian 12's kernel, cloud build: the default guest's kernel.</summary>
+    /// <summary>Debian 12's kernel, cloud build.</summary>
     public static KernelFlavour Cloud61 { get; } = new("6.1", true);
 
     /// <summary>The newer kernel offered for Debian 12.</summary>
@@ -25,12 +25,12 @@ public sealed partial record KernelFlavour(string Series, bool IsCloud)
     /// <summary>The name in options and in the cache, such as <c>6.1-cloud</c> or <c>6.12-generic</c>.</summary>
     public string Name => $"{Series}-{(IsCloud ? "cloud" : "generic")}";
 
-    /// <summary>Reads <c>6.1</c>, <c>6.1-generic</c> or <c>6.1-cloud</c>; a series alone means the cloud build.</summary>
+    /// <summary>Reads <c>6.1</c>, <c>6.1-generic</c> or <c>6.1-cloud</c>; a series alone means the generic build.</summary>
     /// <returns>False if the text names no kernel flavour.</returns>
     public static bool TryParse(string? text, out KernelFlavour flavour)
     {
         Match match = NamePattern().Match(text ?? "");
-        flavour = new KernelFlavour(match.Groups[1].Value, match.Groups[2].Value != "generic");
+        flavour = new KernelFlavour(match.Groups[1].Value, match.Groups[2].Value == "cloud");
         return match.Success;
     }
 
