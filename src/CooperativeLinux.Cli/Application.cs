@@ -23,6 +23,7 @@ internal sealed class Application
         {
             RunCommand.Create(error, runMachine),
             FetchCommand.Create(output),
+            ImageCommand.Create(output),
         };
     }
 

@@ -10,7 +10,7 @@ public sealed class FileNode
     public required FileKind Kind { get; init; }
 
     /// <summary>Permissions: the low twelve bits of a Linux mode.</summary>
-    public required int Permissions { get; set; }
+    public required int Permissions { get; init; }
 
     /// <summary>The owner.</summary>
     public int UserId { get; init; }

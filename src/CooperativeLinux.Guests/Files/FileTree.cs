@@ -20,34 +20,35 @@ public sealed class FileTree
     /// <summary>The number of paths.</summary>
     public int Count => _nodes.Count;
 
-    /// <summary>Adds a file, replacing what was at the path. A folder over a folder or a link to one changes nothing but the mode.</summary>
-    /// <returns>The path at which it was put, with links resolved.</returns>
+    /// <summary>
+    /// Where a path lies when the links among its parents are followed. Makes missing parents, and fails if the
+    /// path leads through a file that is no folder.
+    /// </summary>
+    /// <exception cref="ArgumentException">There is no such place.</exception>
+    public string Resolve(string path)
+    {
+        string resolved = ResolveParents(path, makeParents: true);
+        return resolved.Length > 0 ? resolved : throw new ArgumentException($"'{path}' names no file", nameof(path));
+    }
+
+    /// <summary>Adds a file, replacing what was at the path; but a folder does not replace a link (to a folder).</summary>
     /// <exception cref="ArgumentException">The path is empty or leads through a file that is no folder.</exception>
-    public string Add(string path, FileNode node)
+    public void Add(string path, FileNode node)
     {
         ArgumentNullException.ThrowIfNull(node);
-        string resolved = ResolveParents(path, makeParents: true);
-        if (resolved.Length == 0)
+        string resolved = Resolve(path);
+        FileNode? present = _nodes.GetValueOrDefault(resolved);
+        if (node.Kind == FileKind.Directory && present?.Kind == FileKind.SymbolicLink)
         {
-            throw new ArgumentException($"'{path}' names no file", nameof(path));
+            return;
         }
 
-        if (node.Kind == FileKind.Directory && _nodes.TryGetValue(resolved, out FileNode? present))
+        if (node.Kind != FileKind.Directory && present?.Kind == FileKind.Directory && HasChildren(resolved))
         {
-            if (present.Kind == FileKind.Directory)
-            {
-                present.Permissions = node.Permissions;
-                return resolved;
-            }
-
-            if (present.Kind == FileKind.SymbolicLink)
-            {
-                return resolved;
-            }
+            throw new ArgumentException($"'{path}' is a folder with files", nameof(path));
         }
 
         _nodes[resolved] = node;
-        return resolved;
     }
 
     /// <summary>Adds a folder.</summary>
@@ -119,6 +120,11 @@ public sealed class FileTree
         {
             _nodes.Remove(below);
         }
+    }
+
+    private bool HasChildren(string resolved)
+    {
+        return _nodes.Keys.Any(key => key.StartsWith(resolved + "/", StringComparison.Ordinal));
     }
 
     private static string ParentOf(string path)

@@ -147,48 +147,85 @@ public sealed class AptWorkspace
         return ParseSimulation(result.Output);
     }
 
-    /// <summary>Downloads packages (<c>name</c> or <c>name=version</c>) and checks them against the signed lists.</summary>
+    /// <summary>
+    /// Makes sure that packages (<c>name</c> or <c>name=version</c>) are in a folder. What is fetched is checked
+    /// against the signed lists by apt and appears in the folder only when it is complete.
+    /// </summary>
     /// <returns>The paths of the package files, in the order of the names.</returns>
     /// <exception cref="GuestBuildException">A package is unknown or cannot be fetched.</exception>
     public async Task<IReadOnlyList<string>> DownloadAsync(
         IReadOnlyList<string> packages, string folder, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
     {
-        Directory.CreateDirectory(folder);
-        string activity = packages.Count == 1 ? $"Fetching {packages[0].Split('=')[0]}" : $"Fetching {packages.Count} packages";
-        IReadOnlyList<string>? paths = await TryDownloadAsync().ConfigureAwait(false);
+        IReadOnlyList<string>? paths = await TryDownloadAsync(packages, folder, progress, cancellationToken).ConfigureAwait(false);
         if (paths is null)
         {
             // The archive may have replaced a package since its list was fetched.
             await UpdateAsync(progress, cancellationToken).ConfigureAwait(false);
-            paths = await TryDownloadAsync().ConfigureAwait(false);
+            paths = await TryDownloadAsync(packages, folder, progress, cancellationToken).ConfigureAwait(false);
         }
 
-        return paths ?? throw new GuestBuildException($"cannot fetch {string.Join(' ', packages)}");
+        return paths ?? throw new GuestBuildException($"the Debian archive has no {string.Join(' ', packages)} although it lists it");
+    }
 
-        async Task<IReadOnlyList<string>?> TryDownloadAsync()
+    /// <summary>Fetches what is missing. Null if the archive no longer has a file.</summary>
+    private async Task<IReadOnlyList<string>?> TryDownloadAsync(
+        IReadOnlyList<string> packages, string folder, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
+    {
+        Directory.CreateDirectory(folder);
+        string work = _cache.NewTemporaryPath();
+        Directory.CreateDirectory(work);
+
+        // In an empty folder, because apt leaves out what the current one has.
+        Tool.Result uris = await Tool.RunAsync(
+            "apt-get", ["-c", ConfigurationPath, "-q", "--print-uris", "download", .. packages], work,
+            cancellationToken: cancellationToken).ConfigureAwait(false);
+        if (uris.ExitCode != 0)
         {
-            Tool.Result uris = await Tool.RunAsync(
-                "apt-get", ["-c", ConfigurationPath, "-q", "--print-uris", "download", .. packages], folder,
-                cancellationToken: cancellationToken).ConfigureAwait(false);
-            if (uris.ExitCode != 0)
-            {
-                throw new GuestBuildException($"cannot fetch {string.Join(' ', packages)}: {uris.Complaint}");
-            }
-
-            List<string> files = [.. ParseUris(uris.Output).Select(name => Path.Combine(folder, name))];
-            if (files.Count > 0 && files.All(File.Exists))
-            {
-                return files;
-            }
-
-            Tool.Result result = await RunWithProgressAsync(
-                activity, ["download", .. packages], folder, progress, cancellationToken).ConfigureAwait(false);
-            return result.ExitCode == 0 && files.All(File.Exists)
-                ? files
-                : result.Errors.Contains("404", StringComparison.Ordinal)
-                    ? null
-                    : throw new GuestBuildException($"cannot fetch {string.Join(' ', packages)}: {result.Complaint}");
+            throw new GuestBuildException($"cannot fetch {string.Join(' ', packages)}: {uris.Complaint}");
         }
+
+        // File names start with the package's name and an underscore, which no name contains.
+        Dictionary<string, (string Name, long Size)> files = ParseUris(uris.Output).ToDictionary(file => file.Name.Split('_')[0]);
+        List<string> paths = [];
+        List<string> missing = [];
+        foreach (string package in packages)
+        {
+            if (!files.TryGetValue(package.Split('=', ':')[0], out (string Name, long Size) file))
+            {
+                throw new GuestBuildException($"cannot fetch {package}: apt knows no file of it");
+            }
+
+            FileInfo present = new(Path.Combine(folder, file.Name));
+            paths.Add(present.FullName);
+            if (!present.Exists || present.Length != file.Size)
+            {
+                missing.Add(package);
+            }
+        }
+
+        if (missing.Count == 0)
+        {
+            return paths;
+        }
+
+        string activity = missing.Count == 1 ? $"Fetching {missing[0].Split('=')[0]}" : $"Fetching {missing.Count} packages";
+        Tool.Result result = await RunWithProgressAsync(
+            activity, ["download", .. missing], work, progress, cancellationToken).ConfigureAwait(false);
+        if (result.ExitCode != 0)
+        {
+            return result.Errors.Contains("404", StringComparison.Ordinal)
+                ? null
+                : throw new GuestBuildException($"cannot fetch {string.Join(' ', missing)}: {result.Complaint}");
+        }
+
+        foreach (string file in Directory.EnumerateFiles(work))
+        {
+            GuestCache.PublishFile(file, Path.Combine(folder, Path.GetFileName(file)));
+        }
+
+        return paths.TrueForAll(File.Exists)
+            ? paths
+            : throw new GuestBuildException($"apt did not fetch all of {string.Join(' ', missing)}");
     }
 
     /// <summary>Takes the <c>Inst name (version ...)</c> lines of a simulated installation.</summary>
@@ -208,19 +245,22 @@ public sealed class AptWorkspace
         return packages;
     }
 
-    /// <summary>Takes the file names from apt's <c>'uri' name size hash</c> lines.</summary>
-    internal static IReadOnlyList<string> ParseUris(string output)
+    /// <summary>Takes file names and sizes in bytes from apt's <c>'uri' name size hash</c> lines.</summary>
+    internal static IReadOnlyList<(string Name, long Size)> ParseUris(string output)
     {
-        List<string> names = [];
+        List<(string Name, long Size)> files = [];
         foreach (string line in output.Split('\n'))
         {
-            if (line.StartsWith('\'') && line.Split(' ') is { Length: >= 3 } words)
+            string[] words = line.Split(' ');
+            if (line.StartsWith('\'')
+                && words.Length >= 3
+                && long.TryParse(words[2], NumberStyles.None, CultureInfo.InvariantCulture, out long size))
             {
-                names.Add(words[1]);
+                files.Add((words[1], size));
             }
         }
 
-        return names;
+        return files;
     }
 
     /// <summary>
