@@ -13,6 +13,8 @@ public sealed unsafe partial class Vcpu
 
     internal CodeCache Cache => _cache;
 
+    internal Stubs Stubs => _stubs;
+
     internal BlockVerifier Verifier => _verifier ??=
         new BlockVerifier(_code.Code, _code.CodeSize, _code.Data, new StateFields((int)((byte*)_engine - _code.Data)), _stubs, _cache);
 
@@ -61,6 +63,10 @@ public sealed unsafe partial class Vcpu
 
     /// <summary>Bytes of a block on the host.</summary>
     internal ReadOnlySpan<byte> HostBytes(Block block) => new(_code.Code + block.CheckedEntry, block.HostEnd - block.CheckedEntry);
+
+    internal ulong HostAddress(int codeOffset) => (ulong)(_code.Code + codeOffset);
+
+    internal int DataOffset(ulong hostAddress) => (int)((long)hostAddress - (long)_code.Data);
 
     internal uint ExpectedPageId(Block block) => block.Key.User ? PageId(block.Key.Virtual & ~0xFFFUL, block.Frame) : 0;
 
