@@ -1,5 +1,7 @@
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Machine;
 using CooperativeLinux.Monitor.Traps;
+using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Monitor.Instructions;
 
@@ -11,7 +13,7 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
         MachineCheckCtl = 0x17b, MiscEnable = 0x1a0, Pat = 0x277, Efer = 0xc000_0080, Star = 0xc000_0081, FMask = 0xc000_0084,
         FsBase = 0xc000_0100, GsBase = 0xc000_0101, KernelGsBase = 0xc000_0102, TscAux = 0xc000_0103,
         AmdSysCfg = 0xc001_0010, AmdHwcr = 0xc001_0015, AmdNorthBridgeCfg = 0xc001_001f, AmdLoadStoreCfg = 0xc001_1020,
-        AmdInstructionCacheCfg = 0xc001_1021, AmdDataCacheCfg = 0xc001_1022, AmdDecodeCfg = 0xc001_1029;
+        HypercallPageRegister = 0x4000_0000, AmdInstructionCacheCfg = 0xc001_1021, AmdDataCacheCfg = 0xc001_1022, AmdDecodeCfg = 0xc001_1029;
 
     private const ulong ApicEnabledBase = 0xfee0_0800, ApicBootProcessor = 0x100;
 
@@ -103,6 +105,8 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
             case TscAux:
                 vcpu.TscAux = (uint)value;
                 return true;
+            case HypercallPageRegister:
+                return TryFillHypercallPage(vcpu, value);
             case Efer:
                 return value == EferValue || !vcpu.Traps.HandlesGeneralProtection;
             case Pat:
@@ -116,5 +120,19 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
             default:
                 return !vcpu.Traps.HandlesGeneralProtection;
         }
+    }
+
+    /// <summary>Old kernels ask for stubs: page address, and the number of the page, of which there is one.</summary>
+    private static bool TryFillHypercallPage(VcpuContext vcpu, ulong value)
+    {
+        const ulong IndexMask = GuestMemory.PageSize - 1;
+        Span<byte> page = (value & IndexMask) == 0 ? vcpu.Memory.WritableRange(value, GuestMemory.PageSize) : default;
+        if (page.IsEmpty)
+        {
+            return false;
+        }
+
+        HypercallPage.Write(page);
+        return true;
     }
 }
