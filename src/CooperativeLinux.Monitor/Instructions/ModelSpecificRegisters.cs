@@ -9,7 +9,7 @@ namespace CooperativeLinux.Monitor.Instructions;
 internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
 {
     private const uint Tsc = 0x10, PlatformId = 0x17, ApicBase = 0x1b, SpecCtrl = 0x48, PredCmd = 0x49, MicrocodeRevision = 0x8b,
-        PlatformInfo = 0xce, FlushCmd = 0x10b, TsxCtrl = 0x122, SysenterCs = 0x174, SysenterEip = 0x176, MachineCheckCap = 0x179,
+        PlatformInfo = 0xce, ArchCapabilities = 0x10a, FlushCmd = 0x10b, TsxCtrl = 0x122, SysenterCs = 0x174, SysenterEip = 0x176, MachineCheckCap = 0x179,
         MachineCheckCtl = 0x17b, MiscEnable = 0x1a0, Pat = 0x277, Efer = 0xc000_0080, Star = 0xc000_0081, FMask = 0xc000_0084,
         FsBase = 0xc000_0100, GsBase = 0xc000_0101, KernelGsBase = 0xc000_0102, TscAux = 0xc000_0103,
         AmdSysCfg = 0xc001_0010, AmdHwcr = 0xc001_0015, AmdNorthBridgeCfg = 0xc001_001f, AmdLoadStoreCfg = 0xc001_1020,
@@ -64,6 +64,9 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
                 break;
             case TscAux:
                 value = vcpu.TscAux;
+                break;
+            case ArchCapabilities:
+                value = CpuFeatures.ArchCapabilitiesValue;
                 break;
             case AmdHwcr:
                 value = HwcrTscFrequencySelect;

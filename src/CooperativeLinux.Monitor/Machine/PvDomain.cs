@@ -196,21 +196,13 @@ public sealed unsafe partial class PvDomain : IDisposable
     /// <summary>Counters of a vCPU's processor.</summary>
     public ProcessorStatistics Statistics(int vcpu = 0) => _processors[vcpu].Statistics;
 
-    /// <summary>Hypercalls so far by name, most frequent first, with those of all vCPUs added up.</summary>
-    public IReadOnlyList<(string Name, long Count)> HypercallCounts()
-    {
-        Dictionary<string, long> counts = [];
-        foreach (VcpuExits exits in _exits)
-        {
-            for (uint number = 0; number < exits.HypercallCounts.Length; number++)
-            {
-                string name = HypercallNumber.Name(number);
-                counts[name] = counts.GetValueOrDefault(name) + exits.HypercallCounts[number];
-            }
-        }
+    /// <summary>Hypercalls so far by name, most frequent first, those of all vCPUs together.</summary>
+    public IReadOnlyList<(string Name, long Count)> HypercallCounts() =>
+        AddUp(static exits => exits.HypercallCounts, static number => HypercallNumber.Name((uint)number));
 
-        return [.. counts.Where(entry => entry.Value != 0).OrderByDescending(entry => entry.Value).Select(entry => (entry.Key, entry.Value))];
-    }
+    /// <summary>Instructions the monitor carried out so far by mnemonic, most frequent first, those of all vCPUs together.</summary>
+    public IReadOnlyList<(string Name, long Count)> InstructionCounts() =>
+        AddUp(static exits => exits.InstructionCounts, static number => ((Iced.Intel.Mnemonic)number).ToString());
 
     /// <inheritdoc/>
     public void Dispose()
@@ -227,6 +219,24 @@ public sealed unsafe partial class PvDomain : IDisposable
         _machineToPhysical.Dispose();
         Memory.Dispose();
         _life.Dispose();
+    }
+
+    private List<(string Name, long Count)> AddUp(Func<VcpuExits, long[]> counts, Func<int, string> name)
+    {
+        Dictionary<string, long> sums = [];
+        foreach (VcpuExits exits in _exits)
+        {
+            long[] values = counts(exits);
+            for (int number = 0; number < values.Length; number++)
+            {
+                if (values[number] != 0)
+                {
+                    sums[name(number)] = sums.GetValueOrDefault(name(number)) + values[number];
+                }
+            }
+        }
+
+        return [.. sums.OrderByDescending(static entry => entry.Value).Select(static entry => (entry.Key, entry.Value))];
     }
 
     private void RunVcpu(int index)
