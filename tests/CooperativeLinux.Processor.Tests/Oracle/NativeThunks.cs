@@ -119,6 +119,10 @@ internal static class NativeThunks
             c.mov(rax, Field(nameof(NativeControl.HostGsBase)));
             c.wrgsbase(rax);
             c.mov(rsp, Field(nameof(NativeControl.HostRsp)));
+
+            // A signal's return leaves NT and ID as they are; NT would make the next iretq fault.
+            c.push((int)TestState.FixedFlags);
+            c.popfq();
             foreach (AssemblerRegister64 register in CalleeSaved.Reverse())
             {
                 c.pop(register);
