@@ -256,6 +256,7 @@ internal sealed unsafe class Stubs
     private void EmitFpuRestore()
     {
         FpuRestore = _asm.Position;
+        _asm.Bytes([0xDB, 0xE3]); // fninit: frstor would deliver a pending exception
         _asm.Bytes(_windows ? [0xDD, 0x21] : [0xDD, 0x27]); // frstor [arg]
         _asm.Return();
     }

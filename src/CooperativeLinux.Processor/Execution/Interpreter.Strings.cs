@@ -21,6 +21,8 @@ internal sealed unsafe partial class Interpreter
         bool usesDestination = instruction.Mnemonic is not (Mnemonic.Lodsb or Mnemonic.Lodsw or Mnemonic.Lodsd or Mnemonic.Lodsq);
         bool writes = usesDestination && !compares;
 
+        byte* elementFrom = stackalloc byte[8];
+        byte* elementTo = stackalloc byte[8];
         for (;;)
         {
             ulong count = repeated ? State->Rcx & mask : 1;
@@ -48,8 +50,6 @@ internal sealed unsafe partial class Interpreter
             bool stop = false;
             byte* from = null;
             byte* to = null;
-            byte* elementFrom = stackalloc byte[8];
-            byte* elementTo = stackalloc byte[8];
             int bytes = (int)chunk * size;
             bool crossing = (usesSource && Room(source, size) == 0) || (usesDestination && Room(destination, size) == 0);
             if (crossing)

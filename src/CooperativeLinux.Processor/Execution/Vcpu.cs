@@ -89,6 +89,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         try
         {
             _resetPairs = false;
+            _stepping = false;
             nint target = Continue();
             ((delegate* unmanaged<nint, void>)(_code.Code + _stubs.Enter))(target);
         }
@@ -135,6 +136,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         _mmu.Dispose();
         _cache.Clear();
         NativeMemory.AlignedFree(_kernelHash);
+        NativeMemory.AlignedFree(_emptyHash);
         _handle.Free();
         _code.Dispose();
     }
