@@ -146,6 +146,11 @@ public sealed unsafe partial class Vcpu
     /// instruction fetch delivered.</summary>
     private nint Continue()
     {
+        if (TryContinueKnown(out nint entry))
+        {
+            return entry;
+        }
+
         Block? block = NextBlock();
         return block == null ? ExitCode() : EntryOf(block);
     }
@@ -195,6 +200,35 @@ public sealed unsafe partial class Vcpu
         }
 
         return entry;
+    }
+
+    // The usual case without a search: the target is in the branch hash of the mode that is on now.
+    private bool TryContinueKnown(out nint entry)
+    {
+        entry = 0;
+        ulong rip = State->Rip;
+        if (_careful || _noStackWindow || _stepping || rip == 0 || (State->SystemFlags & RflagsBits.Trap) != 0
+            || Volatile.Read(ref _engine->Limit) == ulong.MaxValue)
+        {
+            return false;
+        }
+
+        byte* hash = State->UserMode != 0 ? _mmu.Current.UserBranchHash : _kernelHash;
+        ulong* slot = (ulong*)(hash + Stubs.BranchHashOffset(rip));
+        if (slot[0] != rip)
+        {
+            return false;
+        }
+
+        if (_resetPairs)
+        {
+            _engine->ResumeRsp = _engine->PairBase;
+            _resetPairs = false;
+        }
+
+        _engine->BranchHash = (ulong)hash;
+        entry = (nint)slot[1];
+        return true;
     }
 
     private Block? NextBlock()
