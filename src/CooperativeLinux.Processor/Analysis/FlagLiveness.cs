@@ -8,14 +8,21 @@ internal static class FlagLiveness
 {
     public const RflagsBits Arithmetic = RflagsBits.OF | RflagsBits.SF | RflagsBits.ZF | RflagsBits.AF | RflagsBits.CF | RflagsBits.PF;
 
-    /// <param name="atEnd">Flags needed behind the last instruction.</param>
-    public static void Analyse(Span<DecodedInstruction> instructions, RflagsBits atEnd)
+    /// <param name="instructions">The block.</param>
+    /// <param name="lookahead">Tells what branch targets need.</param>
+    public static void Analyse(Span<DecodedInstruction> instructions, FlagLookahead lookahead)
     {
-        RflagsBits live = atEnd;
+        ref DecodedInstruction last = ref instructions[^1];
+        RflagsBits live = BlockDecoder.EndsBlock(last.Handling) ? Arithmetic : lookahead.LiveAt(last.Instruction.NextIP);
         for (int i = instructions.Length - 1; i >= 0; i--)
         {
             ref DecodedInstruction decoded = ref instructions[i];
-            live = Before(decoded.Instruction, decoded.Handling, live);
+            live = decoded.Handling switch
+            {
+                Handling.ConditionalJump => live | (decoded.Instruction.RflagsRead & Arithmetic) | lookahead.LiveAt(decoded.Instruction.NearBranchTarget),
+                Handling.Jump or Handling.Call when decoded.Instruction.Op0Kind == OpKind.NearBranch64 => lookahead.LiveAt(decoded.Instruction.NearBranchTarget),
+                _ => Before(decoded.Instruction, decoded.Handling, live),
+            };
             decoded.LiveFlags = live;
         }
     }

@@ -34,6 +34,9 @@ internal sealed class Block
     /// <summary>Second physical page of a crossing instruction, 0 if none.</summary>
     public ulong SecondFrame { get; set; }
 
+    /// <summary>Further bytes of the first page that the block's code depends on.</summary>
+    public (int Offset, int Length)[]? Lookahead { get; set; }
+
     /// <summary>Entry that checks the page's mapping first; equals <see cref="Entry"/> in kernel mode.</summary>
     public int CheckedEntry { get; set; }
 

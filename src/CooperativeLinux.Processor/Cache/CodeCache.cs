@@ -58,6 +58,11 @@ internal sealed unsafe class CodeCache
         int offset = (int)(block.Key.Physical & 0xFFF);
         int inFirst = Math.Min(block.GuestLength, 4096 - offset);
         Cover(block.Frame, block, offset, inFirst);
+        foreach ((int start, int length) in block.Lookahead ?? [])
+        {
+            Cover(block.Frame, block, start, length);
+        }
+
         if (inFirst < block.GuestLength)
         {
             Cover(block.SecondFrame, block, 0, block.GuestLength - inFirst);

@@ -89,39 +89,4 @@ internal sealed unsafe class BlockDecoder
     /// <summary>Whether nothing of the same block can follow.</summary>
     public static bool EndsBlock(Handling handling) => handling is Handling.Undefined or Handling.Call or Handling.Jump or Handling.Return
         or Handling.Loop or Handling.Syscall or Handling.Breakpoint or Handling.Environment;
-
-    private sealed class PageReader : CodeReader
-    {
-        private byte* _next;
-        private int _left;
-        private byte* _second;
-        private int _secondLeft;
-
-        public void Set(byte* first, int firstLength, byte* second, int secondLength)
-        {
-            _next = first;
-            _left = firstLength;
-            _second = second;
-            _secondLeft = secondLength;
-        }
-
-        public override int ReadByte()
-        {
-            if (_left > 0)
-            {
-                _left--;
-                return *_next++;
-            }
-
-            if (_secondLeft > 0)
-            {
-                _next = _second;
-                _left = _secondLeft - 1;
-                _secondLeft = 0;
-                return *_next++;
-            }
-
-            return -1;
-        }
-    }
 }

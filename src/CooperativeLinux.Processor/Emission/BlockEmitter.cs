@@ -23,6 +23,7 @@ internal sealed unsafe partial class BlockEmitter
     private readonly EmissionBuffer _encoded = new();
     private readonly InstructionInfoFactory _infos = new();
     private readonly StackGroups _groups = new();
+    private readonly FlagLookahead _lookahead;
     private readonly List<ColdPath> _cold = [];
     private readonly OperandAccess[] _access = new OperandAccess[Enum.GetValues<Code>().Length];
 
@@ -33,8 +34,9 @@ internal sealed unsafe partial class BlockEmitter
     private byte* _guestBytesSecond;
     private int _guestBytesFirstLength;
 
-    public BlockEmitter(Assembler assembler, Stubs stubs, CodeCache cache)
+    public BlockEmitter(Assembler assembler, Stubs stubs, CodeCache cache, InstructionPolicy policy)
     {
+        _lookahead = new FlagLookahead(policy);
         _asm = assembler;
         _stubs = stubs;
         _cache = cache;
@@ -59,7 +61,8 @@ internal sealed unsafe partial class BlockEmitter
     public Block Emit(in BlockKey key, BlockDecoder decoder, byte* bytes, int firstLength, byte* secondBytes, ulong secondFrame, uint pageId, int pageSlot)
     {
         Span<DecodedInstruction> instructions = decoder.Instructions.AsSpan(0, decoder.Count);
-        FlagLiveness.Analyse(instructions, FlagLiveness.Arithmetic);
+        _lookahead.Begin(bytes - (key.Virtual & 0xFFF), key.Virtual & ~0xFFFUL);
+        FlagLiveness.Analyse(instructions, _lookahead);
         _groups.Clear();
         if (key.Variant == BlockVariant.Normal)
         {
@@ -94,6 +97,7 @@ internal sealed unsafe partial class BlockEmitter
 
         EmitColdPaths();
         _block.HostEnd = _asm.Position;
+        _block.Lookahead = _lookahead.Ranges.Count == 0 ? null : [.. _lookahead.Ranges];
         _block.ExitCount = _cache.Exits.Count - _block.FirstExit;
         _block.FaultPointCount = _cache.FaultPoints.Count - _block.FirstFaultPoint;
         _cache.Add(_block);

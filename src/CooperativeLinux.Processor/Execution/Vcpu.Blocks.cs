@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using CooperativeLinux.Host.Faults;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Processor.Cache;
@@ -15,6 +16,10 @@ public sealed unsafe partial class Vcpu
     // The first instruction at State.Rip runs as a careful block.
     private bool _careful;
     private bool _noStackWindow;
+
+    // The careful block that was entered last runs under the trap flag: a debug exception follows it.
+    private bool _stepping;
+    private byte* _emptyHash;
 
     internal nint Fail(Exception failure)
     {
@@ -38,7 +43,7 @@ public sealed unsafe partial class Vcpu
 
         bool samePage = ((exit.Target ^ exit.Owner.Key.Virtual) & ~0xFFFUL) == 0;
         bool checkedEntry = block.Key.User && !samePage;
-        if (flushes == _cache.Flushes && block.Key.Virtual == exit.Target && block.Key.User == exit.Owner.Key.User
+        if (flushes == _cache.Flushes && exit.Owner.Key.Variant != BlockVariant.Careful && block.Key.Virtual == exit.Target && block.Key.User == exit.Owner.Key.User
             && block.Key.Variant != BlockVariant.Careful
             && (samePage || block.Key.User || Mmu.IsKernelHalf(exit.Target)))
         {
@@ -70,6 +75,7 @@ public sealed unsafe partial class Vcpu
     internal nint OnSyscall()
     {
         Statistics.Syscalls++;
+        _stepping = false;
         _environment.OnSyscall(this);
         return Continue();
     }
@@ -77,7 +83,9 @@ public sealed unsafe partial class Vcpu
     internal nint OnEnvironment()
     {
         Statistics.EnvironmentCalls++;
-        _environment.OnInstruction(this, _cache.Instructions[(int)_engine->Argument].Instruction);
+        Instruction instruction = _cache.Instructions[(int)_engine->Argument].Instruction;
+        _environment.OnInstruction(this, instruction);
+        _stepping &= State->Rip == instruction.NextIP;
         return Continue();
     }
 
@@ -89,7 +97,7 @@ public sealed unsafe partial class Vcpu
             CountUndefined();
         }
 
-        _environment.OnException(this, new GuestException(vector));
+        Raise(new GuestException(vector));
         return Continue();
     }
 
@@ -130,7 +138,7 @@ public sealed unsafe partial class Vcpu
                 throw new InvalidOperationException($"Host fault {fault.Kind} in a block at {State->Rip:x}.");
         }
 
-        _environment.OnException(this, exception);
+        Raise(exception);
         return Continue();
     }
 
@@ -138,8 +146,30 @@ public sealed unsafe partial class Vcpu
     /// instruction fetch delivered.</summary>
     private nint Continue()
     {
+        if (TryContinueKnown(out nint entry))
+        {
+            return entry;
+        }
+
         Block? block = NextBlock();
         return block == null ? ExitCode() : EntryOf(block);
+    }
+
+    private void Raise(in GuestException exception)
+    {
+        _stepping = false;
+        _environment.OnException(this, exception);
+    }
+
+    private byte* EmptyHash()
+    {
+        if (_emptyHash == null)
+        {
+            _emptyHash = (byte*)NativeMemory.AlignedAlloc(Stubs.BranchHashEntries * 16, 4096);
+            TlbContext.ClearHash(_emptyHash, (nint)(_code.Code + _stubs.ReturnMiss));
+        }
+
+        return _emptyHash;
     }
 
     private nint ExitCode() => (nint)(_code.Code + _stubs.Exit);
@@ -155,6 +185,13 @@ public sealed unsafe partial class Vcpu
         bool user = block.Key.User;
         _engine->BranchHash = (ulong)(user ? _mmu.Current.UserBranchHash : _kernelHash);
         nint entry = (nint)(_code.Code + block.Entry);
+        if (_stepping)
+        {
+            _engine->BranchHash = (ulong)EmptyHash();
+            _engine->ResumeRsp = _engine->PairBase;
+            return entry;
+        }
+
         if ((block.Key.Variant == BlockVariant.Normal || (_options.NoStackWindows && block.Key.Variant == BlockVariant.NoStackWindow)) && (user || Mmu.IsKernelHalf(block.Key.Virtual)))
         {
             ulong* slot = (ulong*)((byte*)_engine->BranchHash + Stubs.BranchHashOffset(block.Key.Virtual));
@@ -163,6 +200,35 @@ public sealed unsafe partial class Vcpu
         }
 
         return entry;
+    }
+
+    // The usual case without a search: the target is in the branch hash of the mode that is on now.
+    private bool TryContinueKnown(out nint entry)
+    {
+        entry = 0;
+        ulong rip = State->Rip;
+        if (_careful || _noStackWindow || _stepping || rip == 0 || (State->SystemFlags & RflagsBits.Trap) != 0
+            || Volatile.Read(ref _engine->Limit) == ulong.MaxValue)
+        {
+            return false;
+        }
+
+        byte* hash = State->UserMode != 0 ? _mmu.Current.UserBranchHash : _kernelHash;
+        ulong* slot = (ulong*)(hash + Stubs.BranchHashOffset(rip));
+        if (slot[0] != rip)
+        {
+            return false;
+        }
+
+        if (_resetPairs)
+        {
+            _engine->ResumeRsp = _engine->PairBase;
+            _resetPairs = false;
+        }
+
+        _engine->BranchHash = (ulong)hash;
+        entry = (nint)slot[1];
+        return true;
     }
 
     private Block? NextBlock()
@@ -183,13 +249,19 @@ public sealed unsafe partial class Vcpu
                 }
             }
 
-            BlockVariant variant = _careful || _options.AlwaysCareful ? BlockVariant.Careful
+            if (_stepping)
+            {
+                Raise(new GuestException(GuestException.Debug));
+            }
+
+            bool trap = (State->SystemFlags & RflagsBits.Trap) != 0;
+            BlockVariant variant = _careful || trap || _options.AlwaysCareful ? BlockVariant.Careful
                 : _noStackWindow || _options.NoStackWindows ? BlockVariant.NoStackWindow : BlockVariant.Normal;
             ulong rip = State->Rip;
             bool user = State->UserMode != 0;
             if (!TryFetch(rip, user, out byte* page, out ulong frame, out GuestException fault))
             {
-                _environment.OnException(this, fault);
+                Raise(fault);
                 continue;
             }
 
@@ -199,6 +271,7 @@ public sealed unsafe partial class Vcpu
             {
                 _careful = false;
                 _noStackWindow = false;
+                _stepping = trap;
                 return block;
             }
         }
@@ -237,7 +310,7 @@ public sealed unsafe partial class Vcpu
             ulong next = (key.Virtual | 0xFFF) + 1;
             if (!TryFetch(next, key.User, out second, out secondFrame, out GuestException fault))
             {
-                _environment.OnException(this, fault);
+                Raise(fault);
                 return null;
             }
 

@@ -292,7 +292,7 @@ public sealed unsafe partial class Vcpu
         ulong window = StackWindow;
         if (!_interpreter.Execute(instruction, out GuestException fault, out bool finished))
         {
-            _environment.OnException(this, fault);
+            Raise(fault);
             DropReturnAddress();
             return Continue();
         }
@@ -304,7 +304,8 @@ public sealed unsafe partial class Vcpu
             return Continue();
         }
 
-        if (owner.Dropped || StackWindow != window)
+        bool trap = (State->SystemFlags & RflagsBits.Trap) != 0;
+        if (owner.Dropped || StackWindow != window || trap != _stepping)
         {
             State->Rip += (ulong)instruction.Length;
             DropReturnAddress();
@@ -569,7 +570,7 @@ public sealed unsafe partial class Vcpu
     private nint Deliver(in AccessSite site, in GuestException fault)
     {
         RestorePrecise(site);
-        _environment.OnException(this, fault);
+        Raise(fault);
         DropReturnAddress();
         return Continue();
     }

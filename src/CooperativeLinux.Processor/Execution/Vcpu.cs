@@ -53,8 +53,9 @@ public sealed unsafe partial class Vcpu : IDisposable
         _asm = new Assembler(_code.CodeWritable, _code.Code, _code.Data);
         _stubs = new Stubs(_asm, OperatingSystem.IsWindows());
         _cache = new CodeCache(_asm, memory, (_stubs.End + 63) & ~63, _code.CodeSize, _stubs.ReturnMiss) { Dropping = OnBlockDropped };
-        _decoder = new BlockDecoder(new InstructionPolicy());
-        _emitter = new BlockEmitter(_asm, _stubs, _cache);
+        InstructionPolicy policy = new();
+        _decoder = new BlockDecoder(policy);
+        _emitter = new BlockEmitter(_asm, _stubs, _cache, policy);
         nint missStub = (nint)(_code.Code + _stubs.ReturnMiss);
         _mmu = new Mmu(memory, _engine, _code.Poison, missStub) { CodeMappingChanged = OnCodeMappingChanged };
         _interpreter = new Interpreter(this, _engine, _code.Code + _stubs.FpuSave, _code.Code + _stubs.FpuRestore);
@@ -89,6 +90,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         try
         {
             _resetPairs = false;
+            _stepping = false;
             nint target = Continue();
             ((delegate* unmanaged<nint, void>)(_code.Code + _stubs.Enter))(target);
         }
@@ -135,6 +137,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         _mmu.Dispose();
         _cache.Clear();
         NativeMemory.AlignedFree(_kernelHash);
+        NativeMemory.AlignedFree(_emptyHash);
         _handle.Free();
         _code.Dispose();
     }
