@@ -42,6 +42,12 @@ internal sealed class Block
 
     public int Entry { get; set; }
 
+    /// <summary>Code that checks whether an indirect branch wants this block; 0 if there is none yet.</summary>
+    public int IndirectEntry { get; set; }
+
+    /// <summary>Id of the (page, frame) pair; user mode only.</summary>
+    public uint PageId { get; init; }
+
     public int HostEnd { get; set; }
 
     public int FirstFaultPoint { get; set; }

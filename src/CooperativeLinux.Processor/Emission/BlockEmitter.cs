@@ -75,6 +75,7 @@ internal sealed unsafe partial class BlockEmitter
             Key = key,
             GuestLength = decoder.Length,
             SecondFrame = secondFrame,
+            PageId = pageId,
             FirstExit = _cache.Exits.Count,
             FirstFaultPoint = _cache.FaultPoints.Count,
         };

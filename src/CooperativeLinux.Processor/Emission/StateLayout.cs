@@ -38,7 +38,8 @@ internal static class StateLayout
     public static readonly int KernelStackDelta = Engine(nameof(EngineState.KernelStackDelta));
     public static readonly int UserStackPage = Engine(nameof(EngineState.UserStackPage));
     public static readonly int UserStackDelta = Engine(nameof(EngineState.UserStackDelta));
-    public static readonly int BranchHash = Engine(nameof(EngineState.BranchHash));
+    public static readonly int BranchTable = Engine(nameof(EngineState.BranchTable));
+    public static readonly int BranchTarget = Engine(nameof(EngineState.BranchTarget));
     public static readonly int PageSlots = Engine(nameof(EngineState.PageSlots));
     public static readonly int Callbacks = Engine(nameof(EngineState.Callbacks));
     public static readonly int FpuImage = Engine(nameof(EngineState.FpuImage));

@@ -1,4 +1,3 @@
-using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Execution;
 
 namespace CooperativeLinux.Processor.Memory;
@@ -17,15 +16,14 @@ internal sealed unsafe class Mmu : IDisposable
     private readonly byte* _poison;
     private long _clock;
 
-    /// <param name="missStub">Host address that empty branch-hash entries lead to.</param>
-    public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint missStub)
+    public Mmu(GuestMemory memory, EngineState* engine, byte* poison)
     {
         _tables = new PageTables(memory);
         _engine = engine;
         _poison = poison;
         for (int i = 0; i < ContextCount; i++)
         {
-            _contexts[i] = new TlbContext(i, poison, missStub);
+            _contexts[i] = new TlbContext(i, poison);
         }
 
         Current = _contexts[0];
