@@ -42,11 +42,11 @@ internal sealed class Block
 
     public int Entry { get; set; }
 
-    /// <summary>Code that checks whether an indirect branch wants this block; 0 if there is none yet.</summary>
-    public int IndirectEntry { get; set; }
+    /// <summary>First host byte.</summary>
+    public int HostStart { get; set; }
 
-    /// <summary>Id of the (page, frame) pair; user mode only.</summary>
-    public uint PageId { get; init; }
+    /// <summary>Entry for the branch table: checks whether the branch wants this block.</summary>
+    public int IndirectEntry { get; set; }
 
     public int HostEnd { get; set; }
 

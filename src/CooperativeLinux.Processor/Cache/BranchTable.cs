@@ -16,6 +16,7 @@ internal sealed unsafe class BranchTable : IDisposable
     private const int Entries = TotalSize / 8;
 
     private readonly Block?[] _blocks = new Block?[Entries];
+    private readonly List<ushort> _used = [];
     private readonly nint _miss;
 
     /// <param name="miss">Host address for addresses that are not in the table.</param>
@@ -23,7 +24,7 @@ internal sealed unsafe class BranchTable : IDisposable
     {
         _miss = miss;
         Pointer = (nint*)NativeMemory.AlignedAlloc(TotalSize, TotalSize);
-        Clear();
+        new Span<nint>(Pointer, Entries).Fill(miss);
     }
 
     public nint* Pointer { get; }
@@ -40,6 +41,11 @@ internal sealed unsafe class BranchTable : IDisposable
     public void Set(Block block, nint entry)
     {
         int index = Index(block.Key.Virtual);
+        if (_blocks[index] == null)
+        {
+            _used.Add((ushort)index);
+        }
+
         _blocks[index] = block;
         Pointer[index] = entry;
     }
@@ -54,10 +60,16 @@ internal sealed unsafe class BranchTable : IDisposable
         }
     }
 
+    /// <summary>Empties the table; cheap for a table with few entries.</summary>
     public void Clear()
     {
-        Array.Clear(_blocks);
-        new Span<nint>(Pointer, Entries).Fill(_miss);
+        foreach (ushort index in _used)
+        {
+            _blocks[index] = null;
+            Pointer[index] = _miss;
+        }
+
+        _used.Clear();
     }
 
     public void Dispose() => NativeMemory.AlignedFree(Pointer);

@@ -144,19 +144,6 @@ internal sealed unsafe partial class BlockEmitter
         EmitExit(instruction.NextIP, -1);
     }
 
-    /// <summary>Bytes that <see cref="EmitIndirectEntry"/> takes at most.</summary>
-    public const int IndirectEntryBytes = 64;
-
-    /// <summary>Emits the code that the branch table leads to: it compares, without touching flags, the wanted target with the
-    /// block's address.</summary>
-    public void EmitIndirectEntry(Block block)
-    {
-        block.IndirectEntry = _asm.Position;
-        _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
-        EmitCompareTarget(block.Key.Virtual, _stubs.BranchMiss);
-        _asm.Jump(block.CheckedEntry);
-    }
-
     // T0 must be the address, or it goes to the miss code. Flags and all but T1 are kept.
     private void EmitCompareTarget(ulong address, int miss)
     {

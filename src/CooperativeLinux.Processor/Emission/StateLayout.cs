@@ -22,6 +22,8 @@ internal static class StateLayout
     public static readonly int HostRsp = Engine(nameof(EngineState.HostRsp));
     public static readonly int PairBase = Engine(nameof(EngineState.PairBase));
     public static readonly int Limit = Engine(nameof(EngineState.Limit));
+    public static readonly int DepthTag = Engine(nameof(EngineState.DepthTag));
+    public static readonly int PollClear = Engine(nameof(EngineState.PollClear));
     public static readonly int Handle = Engine(nameof(EngineState.Handle));
     public static readonly int Argument = Engine(nameof(EngineState.Argument));
     public static readonly int Scratch0 = Engine(nameof(EngineState.Scratch0));

@@ -8,7 +8,9 @@ namespace CooperativeLinux.Processor.Emission;
 internal sealed unsafe class Stubs
 {
     /// <summary>Room for host calls that mirror guest calls, in bytes of the thread's stack.</summary>
-    public const int PairStackBytes = 256 * 1024;
+    public const int PairStackBytes = 1 << PairStackBits;
+
+    public const int PairStackBits = 18;
 
     private const int VectorRegisters = 16;
     private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
@@ -86,7 +88,7 @@ internal sealed unsafe class Stubs
 
         _asm.StoreState(StateLayout.HostRsp, Gpr.Rsp);
         _asm.StoreState(StateLayout.ResumeTarget, FirstArgument);
-        _asm.AluImmediate(Alu.And, Gpr.Rsp, -64);
+        _asm.AluImmediate(Alu.And, Gpr.Rsp, -PairStackBytes);
         LeaCode(Gpr.Rax, ReturnMiss);
         Push(Gpr.Rax);
         _asm.StoreState(StateLayout.PairBase, Gpr.Rsp);
@@ -95,6 +97,7 @@ internal sealed unsafe class Stubs
         // The first block polls, and managed code sets the limit then.
         _asm.MoveImmediate(Gpr.Rax, ulong.MaxValue);
         _asm.StoreState(StateLayout.Limit, Gpr.Rax);
+        _asm.StoreStateImmediate32(StateLayout.PollClear, 0);
         _asm.Jump(Reload);
     }
 

@@ -71,6 +71,12 @@ internal unsafe struct EngineState
     /// <summary>Guest address that an indirect branch goes to.</summary>
     [FieldOffset(184)] public ulong BranchTarget;
 
+    /// <summary>Zero: a poll is wanted. For blocks that must not touch flags.</summary>
+    [FieldOffset(248)] public uint PollClear;
+
+    /// <summary>Added to bits 18 to 33 of rsp it gives zero just below the pair stack.</summary>
+    [FieldOffset(252)] public uint DepthTag;
+
     [FieldOffset(192)] public Host.Faults.FaultRecord Fault;
 
     /// <summary>Managed entry points, indexed by <see cref="CallbackKind"/>.</summary>

@@ -173,19 +173,11 @@ public sealed unsafe partial class Vcpu
         }
 
         bool user = block.Key.User;
-        BranchTable table = user ? _userBranches : _kernelBranches;
+        BranchTable table = user ? _mmu.Current.UserBranches : _kernelBranches;
         bool usual = block.Key.Variant == BlockVariant.Normal || (_options.NoStackWindows && block.Key.Variant == BlockVariant.NoStackWindow);
         if (usual && (user || Mmu.IsKernelHalf(block.Key.Virtual)))
         {
-            if (block.IndirectEntry == 0 && _cache.FreeBytes > BlockEmitter.IndirectEntryBytes)
-            {
-                _emitter.EmitIndirectEntry(block);
-            }
-
-            if (block.IndirectEntry != 0)
-            {
-                table.Set(block, (nint)(_code.Code + block.IndirectEntry));
-            }
+            table.Set(block, (nint)(_code.Code + block.IndirectEntry));
         }
 
         return Enter(block, table);
@@ -215,9 +207,9 @@ public sealed unsafe partial class Vcpu
         }
 
         bool user = State->UserMode != 0;
-        BranchTable table = user ? _userBranches : _kernelBranches;
+        BranchTable table = user ? _mmu.Current.UserBranches : _kernelBranches;
         Block? block = table.Find(rip);
-        if (block == null || (user && ((uint*)_mmu.Current.PageSlots)[TlbContext.PageSlot(rip)] != block.PageId))
+        if (block == null)
         {
             return false;
         }
@@ -276,7 +268,10 @@ public sealed unsafe partial class Vcpu
     {
         // The pair stack may also just be full: it is emptied in either case.
         _resetPairs = _running;
-        Volatile.Write(ref _engine->Limit, _engine->PairBase == 0 ? 0 : _engine->PairBase - Stubs.PairStackBytes);
+        ulong pairBase = _engine->PairBase;
+        Volatile.Write(ref _engine->Limit, pairBase == 0 ? 0 : pairBase & ~(Stubs.PairStackBytes - 1UL));
+        Volatile.Write(ref _engine->DepthTag, 0 - (uint)(ushort)((pairBase >> Stubs.PairStackBits) - 1));
+        Volatile.Write(ref _engine->PollClear, 1u);
         if (Interlocked.Exchange(ref _engine->PollRequested, 0) != 0)
         {
             ProcessCodeWrites();
@@ -362,7 +357,6 @@ public sealed unsafe partial class Vcpu
         _cache.Clear();
         _pageIds.Clear();
         _kernelBranches.Clear();
-        _userBranches.Clear();
         _mmu.KernelCodePages.Clear();
         foreach (TlbContext context in _mmu.Contexts)
         {
@@ -391,7 +385,16 @@ public sealed unsafe partial class Vcpu
     private void OnBlockDropped(Block block)
     {
         Statistics.BlocksDropped++;
-        (block.Key.User ? _userBranches : _kernelBranches).Forget(block);
+        if (!block.Key.User)
+        {
+            _kernelBranches.Forget(block);
+            return;
+        }
+
+        foreach (TlbContext context in _mmu.Contexts)
+        {
+            context.UserBranches.Forget(block);
+        }
     }
 
     private void OnCodeMappingChanged(TlbContext? context, ulong page, ulong frame)

@@ -33,7 +33,6 @@ public sealed unsafe partial class Vcpu : IDisposable
     private readonly Mmu _mmu;
     private readonly Interpreter _interpreter;
     private readonly BranchTable _kernelBranches;
-    private readonly BranchTable _userBranches;
 
     // Knows nothing: under the trap flag every branch must come back.
     private readonly BranchTable _noBranches;
@@ -62,9 +61,8 @@ public sealed unsafe partial class Vcpu : IDisposable
         _emitter = new BlockEmitter(_asm, _stubs, _cache, policy);
         nint missStub = (nint)(_code.Code + _stubs.BranchMiss);
         _kernelBranches = new BranchTable(missStub);
-        _userBranches = new BranchTable(missStub);
         _noBranches = new BranchTable(missStub);
-        _mmu = new Mmu(memory, _engine, _code.Poison) { CodeMappingChanged = OnCodeMappingChanged };
+        _mmu = new Mmu(memory, _engine, _code.Poison, missStub) { CodeMappingChanged = OnCodeMappingChanged };
         _interpreter = new Interpreter(this, _engine, _code.Code + _stubs.FpuSave, _code.Code + _stubs.FpuRestore);
         InitialiseState();
         _door = FaultDoor.Register(_code, &_engine->Fault, _code.Code + _stubs.Callback(CallbackKind.Fault));
@@ -116,6 +114,7 @@ public sealed unsafe partial class Vcpu : IDisposable
     public void RequestPoll()
     {
         Volatile.Write(ref _engine->PollRequested, 1);
+        Volatile.Write(ref _engine->PollClear, 0u);
         Volatile.Write(ref _engine->Limit, ulong.MaxValue);
     }
 
@@ -142,7 +141,6 @@ public sealed unsafe partial class Vcpu : IDisposable
         _mmu.Dispose();
         _cache.Clear();
         _kernelBranches.Dispose();
-        _userBranches.Dispose();
         _noBranches.Dispose();
         _handle.Free();
         _code.Dispose();

@@ -16,14 +16,15 @@ internal sealed unsafe class Mmu : IDisposable
     private readonly byte* _poison;
     private long _clock;
 
-    public Mmu(GuestMemory memory, EngineState* engine, byte* poison)
+    /// <param name="branchMiss">Host code for indirect branches to unknown targets.</param>
+    public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint branchMiss)
     {
         _tables = new PageTables(memory);
         _engine = engine;
         _poison = poison;
         for (int i = 0; i < ContextCount; i++)
         {
-            _contexts[i] = new TlbContext(i, poison);
+            _contexts[i] = new TlbContext(i, poison, branchMiss);
         }
 
         Current = _contexts[0];

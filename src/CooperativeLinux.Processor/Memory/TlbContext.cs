@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using CooperativeLinux.Processor.Cache;
 
 namespace CooperativeLinux.Processor.Memory;
 
@@ -32,8 +33,9 @@ internal sealed unsafe class TlbContext : IDisposable
     private readonly byte* _memory;
     private readonly byte* _poison;
 
-    public TlbContext(int index, byte* poison)
+    public TlbContext(int index, byte* poison, nint branchMiss)
     {
+        UserBranches = new BranchTable(branchMiss);
         Index = index;
         _poison = poison;
         _memory = (byte*)NativeMemory.AlignedAlloc(TotalBytes, 4096);
@@ -53,6 +55,9 @@ internal sealed unsafe class TlbContext : IDisposable
 
     /// <summary>User pages whose code was entered: page address to frame.</summary>
     public Dictionary<ulong, ulong> UserCodePages { get; } = [];
+
+    /// <summary>Indirect branch targets in user mode.</summary>
+    public BranchTable UserBranches { get; }
 
     public byte* PageSlots => _memory + SlotsOffset;
 
@@ -122,6 +127,7 @@ internal sealed unsafe class TlbContext : IDisposable
     public void ClearUserCode()
     {
         UserCodePages.Clear();
+        UserBranches.Clear();
         NativeMemory.Clear(PageSlots, PageSlotCount * 4);
     }
 
@@ -131,7 +137,11 @@ internal sealed unsafe class TlbContext : IDisposable
         ClearUserCode();
     }
 
-    public void Dispose() => NativeMemory.AlignedFree(_memory);
+    public void Dispose()
+    {
+        UserBranches.Dispose();
+        NativeMemory.AlignedFree(_memory);
+    }
 
     private ulong* Entry(TlbArray array, ulong address) =>
         (ulong*)(Array(array) + (((address >> 12) & (TlbEntries - 1)) * 16));
