@@ -95,6 +95,9 @@ internal struct AccessSite
     /// <summary>Stack windows: distance of the window's lowest byte from the address in T0 is 0; size is its length.</summary>
     public bool Stack;
 
+    /// <summary>Behind the jump back stands the same operation on a bounced copy; it is used for operands that cross pages.</summary>
+    public bool CanBounce;
+
     /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
     public bool StackSegment;
 }

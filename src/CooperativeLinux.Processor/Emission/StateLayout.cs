@@ -16,6 +16,7 @@ internal static class StateLayout
     public static readonly int FsBase = Architectural(nameof(VcpuState.FsBase));
     public static readonly int GsBase = Architectural(nameof(VcpuState.GsBase));
     public static readonly int Mxcsr = Architectural(nameof(VcpuState.Mxcsr));
+    public static readonly int Selectors = Architectural(nameof(VcpuState.Selectors));
     public static readonly int Vectors = Architectural(nameof(VcpuState.Vectors));
 
     public static readonly int HostRsp = Engine(nameof(EngineState.HostRsp));

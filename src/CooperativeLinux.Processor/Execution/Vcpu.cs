@@ -174,6 +174,11 @@ public sealed class ProcessorStatistics
     public long Interpreted { get; internal set; }
     public long CarefulBlocks { get; internal set; }
     public long CacheFlushes { get; internal set; }
+    public long TlbFlushes { get; internal set; }
+    public long PageFlushes { get; internal set; }
+    public long TableWrites { get; internal set; }
+    public long CodeWrites { get; internal set; }
+    public long Crossings { get; internal set; }
 
     /// <summary>Instructions outside the offered set that the guest executed, by name.</summary>
     public Dictionary<string, long> Undefined { get; } = [];
