@@ -67,7 +67,7 @@ internal sealed unsafe partial class BlockEmitter
 
         EmitIndirectTarget(ref decoded);
         Unpark();
-        _asm.Jump(_stubs.Dispatch);
+        Stubs.EmitBranch(_asm);
     }
 
     // [rsp-8] := return address ; rsp -= 8 ; call target ; landing: T0 must be the return address ; jmp
@@ -96,7 +96,7 @@ internal sealed unsafe partial class BlockEmitter
         else
         {
             _asm.LoadState(Gpr.T0, StateLayout.CallTarget);
-            _asm.Call(_stubs.Dispatch);
+            AddCold(ColdKind.Branch, _asm.Call(0));
         }
 
         // Landing. Flags are the guest's: compare with lea and jrcxz.

@@ -49,6 +49,7 @@ internal sealed unsafe partial class BlockEmitter
         Access,
         StackWindow,
         Link,
+        Branch,
         Poll,
         PageCheck,
     }
@@ -367,6 +368,9 @@ internal sealed unsafe partial class BlockEmitter
                     _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
                     _asm.Call(_stubs.Callback(CallbackKind.StackWindow));
                     _asm.Jump(cold.Resume);
+                    break;
+                case ColdKind.Branch:
+                    Stubs.EmitBranch(_asm);
                     break;
                 case ColdKind.Link:
                     _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);

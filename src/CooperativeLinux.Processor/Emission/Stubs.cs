@@ -216,18 +216,24 @@ internal sealed unsafe class Stubs
         // falls into Dispatch
     }
 
+    /// <summary>Emits the dispatch of an indirect branch in place, so that the host predicts each branch by itself.</summary>
+    public static void EmitBranch(Assembler asm)
+    {
+        asm.StoreState(StateLayout.BranchTarget, Gpr.T0);
+        asm.MoveImmediate(Gpr.T1, 0);
+        asm.Bytes([0xF2, 0x45, 0x0F, 0x38, 0xF1, 0xDA]); // crc32 r11d,r10d
+        asm.Memory(0x8D, Gpr.T1, -1, Gpr.T1, 8, 0, wide: false);
+        asm.LoadState(Gpr.T0, StateLayout.BranchTable);
+        asm.Bytes([0x66, 0x45, 0x8B, 0xD3]); // mov r10w,r11w
+        asm.Memory(0xFF, 4, Gpr.T0, -1, 1, 0, wide: false);
+    }
+
     // The table's entry is chosen without touching flags: BranchTarget := T0 ; index := crc32(0, T0) ; jmp [table + 8*index],
     // where the table is 64 KiB aligned and the index goes into the low 16 bits.
     private void EmitDispatch()
     {
         Dispatch = _asm.Position;
-        _asm.StoreState(StateLayout.BranchTarget, Gpr.T0);
-        _asm.MoveImmediate(Gpr.T1, 0);
-        _asm.Bytes([0xF2, 0x45, 0x0F, 0x38, 0xF1, 0xDA]); // crc32 r11d,r10d
-        _asm.Memory(0x8D, Gpr.T1, -1, Gpr.T1, 8, 0, wide: false);
-        _asm.LoadState(Gpr.T0, StateLayout.BranchTable);
-        _asm.Bytes([0x66, 0x45, 0x8B, 0xD3]); // mov r10w,r11w
-        _asm.Memory(0xFF, 4, Gpr.T0, -1, 1, 0, wide: false);
+        EmitBranch(_asm);
 
         BranchMiss = _asm.Position;
         _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
