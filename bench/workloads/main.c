@@ -67,7 +67,7 @@ static void run(const struct test *test, double shortest, int repetitions)
         }
     }
     qsort(times, repetitions, sizeof(times[0]), compare);
-    printf("%s %.3f %.3f %llx\n", test->name, times[0], times[repetitions / 2], (unsigned long long)checksum);
+    printf("%s %.6f %.6f %llx\n", test->name, times[0], times[repetitions / 2], (unsigned long long)checksum);
 }
 
 static int wanted(const char *name, char **names, int count)

@@ -56,7 +56,7 @@ static size_t unknown(size_t size)
         for (; count > 0; count--)                         \
             for (int i = 0; i < BATCH; i++) {              \
                 char *p = PLACE(source, i, 192, 0), *q = PLACE(target, i, 192, 0); \
-                (void)q;                                   \
+                (void)p, (void)q;                          \
                 sum = (uint64_t)(expression);              \
             }                                              \
         return sum;                                        \
