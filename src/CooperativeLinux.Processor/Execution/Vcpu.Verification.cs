@@ -26,7 +26,7 @@ public sealed unsafe partial class Vcpu
         Block? previous = null;
         foreach (Block block in _cache.Blocks)
         {
-            if (previous != null && block.CheckedEntry < previous.HostEnd)
+            if (previous != null && block.HostStart < previous.HostEnd)
             {
                 lines.Add($"{Describe(block)} overlaps {Describe(previous)}");
             }
@@ -40,10 +40,11 @@ public sealed unsafe partial class Vcpu
             }
         }
 
-        VerifyHash(_kernelHash, user: false, lines);
+        VerifyTable(_kernelBranches, user: false, lines);
+        VerifyTable(_noBranches, user: false, lines);
         foreach (TlbContext context in _mmu.Contexts)
         {
-            VerifyHash(context.UserBranchHash, user: true, lines);
+            VerifyTable(context.UserBranches, user: true, lines);
         }
 
         return lines;
@@ -62,7 +63,7 @@ public sealed unsafe partial class Vcpu
     }
 
     /// <summary>Bytes of a block on the host.</summary>
-    internal ReadOnlySpan<byte> HostBytes(Block block) => new(_code.Code + block.CheckedEntry, block.HostEnd - block.CheckedEntry);
+    internal ReadOnlySpan<byte> HostBytes(Block block) => new(_code.Code + block.HostStart, block.HostEnd - block.HostStart);
 
     internal ulong HostAddress(int codeOffset) => (ulong)(_code.Code + codeOffset);
 
@@ -85,22 +86,21 @@ public sealed unsafe partial class Vcpu
 
     private static string Describe(Block block) => $"{(block.Key.User ? "User" : "Kernel")} block at {block.Key.Virtual:x} ({block.Key.Variant})";
 
-    // Every entry leads to the entry of a block for its address and the table's mode, or to the stub for misses.
-    private void VerifyHash(byte* hash, bool user, List<string> lines)
+    // Every entry leads to the indirect entry of a block for the table's mode, or to the stub for misses.
+    private void VerifyTable(BranchTable table, bool user, List<string> lines)
     {
-        ulong* entry = (ulong*)hash;
-        for (int i = 0; i < Stubs.BranchHashEntries; i++, entry += 2)
+        foreach (nint entry in new ReadOnlySpan<nint>(table.Pointer, BranchTable.TotalSize / sizeof(nint)))
         {
-            int offset = (int)((byte*)entry[1] - _code.Code);
-            if (offset == _stubs.ReturnMiss)
+            int offset = (int)((byte*)entry - _code.Code);
+            if (offset == _stubs.BranchMiss)
             {
                 continue;
             }
 
             Block? block = _cache.FindByHostOffset(offset);
-            if (block == null || block.Dropped || block.Entry != offset || block.Key.Virtual != entry[0] || block.Key.User != user)
+            if (block == null || block.Dropped || block.IndirectEntry != offset || block.Key.User != user)
             {
-                lines.Add($"Branch hash entry {i} ({entry[0]:x}) leads to no entry of a {(user ? "user" : "kernel")} block for it.");
+                lines.Add($"The branch table of {(user ? "user" : "kernel")} mode leads to +{offset:x}, which is no indirect entry of a block for it.");
             }
         }
     }
