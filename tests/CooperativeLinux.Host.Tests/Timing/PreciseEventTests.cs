@@ -19,10 +19,10 @@ public sealed class PreciseEventTests
     }
 
     [Fact]
-    public void Wait_NotSet_IsNeverEarlyAndSeldomLate()
+    public void Wait_NotSet_IsNeverEarlyAndKeepsTheFractionOfAMillisecond()
     {
         using PreciseEvent precise = PreciseEvent.Create();
-        const long Asked = 2_000_000;
+        const long Asked = 2_300_000;
         double[] late = new double[50];
         for (int i = 0; i < late.Length; i++)
         {
@@ -35,8 +35,8 @@ public sealed class PreciseEventTests
         TestContext.Current.SendDiagnosticMessage($"late by {late[0] / 1000:F1} us at least, {late[late.Length / 2] / 1000:F1} us in the middle, {late[^1] / 1000:F1} us at most");
         Assert.True(late[0] >= 0, $"early by {-late[0]} ns");
 
-        // Generous, since the machine may be busy; a wait that rounds to milliseconds fails it.
-        Assert.True(late[late.Length / 4] < 400_000, $"a quarter is late by more than {late[late.Length / 4]} ns");
+        // The best, since the machine may be busy; a wait that rounds to milliseconds is never as good.
+        Assert.True(late[0] < 400_000, $"always late by more than {late[0]} ns");
     }
 
     [Fact]
