@@ -1,4 +1,5 @@
 using CooperativeLinux.Configuration;
+using CooperativeLinux.Processor.Execution;
 
 namespace CooperativeLinux;
 
@@ -22,6 +23,9 @@ public sealed record MachineOptions
 
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }
+
+    /// <summary>Sizes and stress switches of the processor.</summary>
+    public ProcessorOptions Processor { get; init; } = new();
 
     /// <summary>What is traced to standard error.</summary>
     public TraceSubjects Trace { get; init; }

@@ -28,6 +28,9 @@ public enum TraceSubjects
     /// <summary>Translation of guest code.</summary>
     Translation = 1 << 6,
 
+    /// <summary>Counts of everything, at the end.</summary>
+    Statistics = 1 << 8,
+
     /// <summary>Time and timers.</summary>
     Timers = 1 << 7,
 

@@ -1,18 +1,58 @@
+using CooperativeLinux.Host.Sys;
+
 namespace CooperativeLinux.Host.Memory;
 
 /// <summary>A page-aligned region of host address space that is released when disposed.</summary>
 public abstract unsafe class HostAllocation : IDisposable
 {
-    /// <summary>First byte.</summary>
+    /// <summary>Bytes in a host page.</summary>
+    public const int PageSize = 4096;
+
+    private protected HostAllocation()
+    {
+    }
+
+    /// <summary>First byte; null after disposal.</summary>
     public abstract byte* Pointer { get; }
 
     /// <summary>Bytes.</summary>
     public abstract ulong Size { get; }
 
-    /// <summary>Reserves readable, writable, zero-filled memory that takes host memory only where it is touched.</summary>
+    /// <summary>Reserves readable, writable, zero-filled memory that takes host memory only where it is touched.
+    /// On Windows the whole size counts against the commit limit (RAM plus page file) at once, because Windows
+    /// commits on touch only through a fault handler; pages are still given on first touch.</summary>
+    /// <param name="size">Bytes; rounded up to whole pages by the host.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The size is zero.</exception>
     /// <exception cref="OutOfMemoryException">The host refuses; the message names the call and its error.</exception>
-    public static HostAllocation AllocateSparse(ulong size) => throw new NotImplementedException();
+    public static HostAllocation AllocateSparse(ulong size)
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(size);
+        return HostPlatform.Create().AllocateSparse(size);
+    }
+
+    /// <summary>Gives touched pages back to the host. They read zero afterwards. Other threads may access the range
+    /// meanwhile; what they write may be lost.</summary>
+    /// <param name="offset">First byte, a multiple of <see cref="PageSize"/>.</param>
+    /// <param name="length">Bytes, a multiple of <see cref="PageSize"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Not whole pages, or outside the allocation.</exception>
+    /// <exception cref="HostCallException">The host refuses.</exception>
+    public void Discard(ulong offset, ulong length)
+    {
+        if (offset % PageSize != 0 || length % PageSize != 0 || offset > Size || length > Size - offset)
+        {
+            throw new ArgumentOutOfRangeException(nameof(offset), $"Bytes {offset:X} + {length:X} are not whole pages of the allocation.");
+        }
+
+        ObjectDisposedException.ThrowIf(Pointer == null, this);
+        if (length != 0)
+        {
+            DiscardPages(Pointer + offset, (nuint)length);
+        }
+    }
 
     /// <inheritdoc/>
     public abstract void Dispose();
+
+    /// <summary>See <see cref="Discard"/>; the range is checked and not empty.</summary>
+    private protected abstract void DiscardPages(byte* start, nuint length);
 }

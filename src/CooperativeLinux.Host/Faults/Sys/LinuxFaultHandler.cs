@@ -1,0 +1,114 @@
+namespace CooperativeLinux.Host.Faults.Sys;
+
+/// <summary>
+/// The signal handler in machine code: handler(int signal, siginfo_t* info, ucontext_t* context) in edi, rsi, rdx.
+/// </summary>
+/// <remarks>
+/// Offsets from signal.h and asm/sigcontext.h: info has si_code at 8 and si_addr at 16; the context has ss_sp, ss_size
+/// at 16, 32 and the registers from 40: rsp 160, rip 168, err 192, trapno 200. trapno is the x86 vector, and err the
+/// page fault's error code (bit 1: write, bit 4: fetch). Capitalised names are offsets of <see cref="FaultTable"/> and
+/// <see cref="FaultRecord"/>. The numbers of kinds are those of <see cref="FaultKind"/> and <see cref="FaultAccess"/>.
+/// </remarks>
+internal static class LinuxFaultHandler
+{
+    /// <summary>Offset in <see cref="Code"/> of the stand-in for a previous handler that was SIG_DFL or SIG_IGN: restores the
+    /// default action and raises the signal again.</summary>
+    public const int DefaultActionOffset = 0x108;
+
+    // A signal that was sent (si_code not positive) or whose rip is in no entry goes on to the previous handler, with the
+    // arguments as they came. Where this handler runs on the alternate stack and the previous one was installed to run on
+    // the interrupted stack, it is called there: the runtime runs managed catch blocks in it, for which the alternate stack
+    // is too small. After int3, rip is past the instruction; it is set back, as Windows does.
+    // An entry counts only if its end is the same before and after its start was read (see FaultTable).
+
+    /// <summary>The code; bytes 2 to 9 take the address of the <see cref="FaultTable"/>.</summary>
+    public static ReadOnlySpan<byte> Code =>
+    [
+        0x49, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, // mov r8, table (8 bytes, filled in)
+        0x8B, 0x46, 0x08, // mov eax, [rsi+si_code]
+        0x85, 0xC0, // test eax, eax
+        0x0F, 0x8E, 0xB0, 0x00, 0x00, 0x00, // jle chain
+        0x48, 0x8B, 0x82, 0xA8, 0x00, 0x00, 0x00, // mov rax, [rdx+rip]
+        0x4C, 0x8B, 0x9A, 0xC8, 0x00, 0x00, 0x00, // mov r11, [rdx+trapno]
+        0x41, 0x83, 0xFB, 0x03, // cmp r11d, 0x3
+        0x75, 0x03, // jne lookup
+        0x48, 0xFF, 0xC8, // dec rax
+        // lookup:
+        0x4D, 0x8D, 0x88, 0x00, 0x04, 0x00, 0x00, // lea r9, [r8+Entries]
+        0x41, 0x8B, 0x08, // mov ecx, [r8+Used]
+        // loop:
+        0xFF, 0xC9, // dec ecx
+        0x0F, 0x88, 0x87, 0x00, 0x00, 0x00, // js chain
+        0x4D, 0x8B, 0x51, 0x08, // mov r10, [r9+End]
+        0x4C, 0x39, 0xD0, // cmp rax, r10
+        0x73, 0x0B, // jae next
+        0x49, 0x3B, 0x01, // cmp rax, [r9+Start]
+        0x72, 0x06, // jb next
+        0x4D, 0x3B, 0x51, 0x08, // cmp r10, [r9+End]
+        0x74, 0x06, // je found
+        // next:
+        0x49, 0x83, 0xC1, 0x20, // add r9, 0x20
+        0xEB, 0xDE, // jmp loop
+        // found:
+        0x41, 0x83, 0xE3, 0x1F, // and r11d, 0x1f
+        0x43, 0x8B, 0x8C, 0x98, 0x40, 0x01, 0x00, 0x00, // mov ecx, [r8+r11*4+VectorKinds]
+        0x85, 0xC9, // test ecx, ecx
+        0x74, 0x5D, // je chain
+        0x4D, 0x8B, 0x51, 0x10, // mov r10, [r9+Record]
+        0x49, 0x89, 0x02, // mov [r10+Rip], rax
+        0x8B, 0x46, 0x08, // mov eax, [rsi+si_code]
+        0x41, 0x89, 0x42, 0x14, // mov [r10+ErrorCode], eax
+        0x41, 0xC7, 0x42, 0x18, 0x03, 0x00, 0x00, 0x00, // mov [r10+Access], 0x3
+        0x31, 0xC0, // xor eax, eax
+        0x41, 0x83, 0xFB, 0x0E, // cmp r11d, 0xe
+        0x75, 0x2B, // jne store
+        0x8B, 0x82, 0xC0, 0x00, 0x00, 0x00, // mov eax, [rdx+err]
+        0x41, 0x89, 0xC3, // mov r11d, eax
+        0xD1, 0xE8, // shr eax, 1
+        0x83, 0xE0, 0x01, // and eax, 0x1
+        0x41, 0xC1, 0xEB, 0x03, // shr r11d, 0x3
+        0x41, 0x83, 0xE3, 0x02, // and r11d, 0x2
+        0x44, 0x09, 0xD8, // or eax, r11d
+        0x41, 0x89, 0x42, 0x18, // mov [r10+Access], eax
+        0x48, 0x8B, 0x46, 0x10, // mov rax, [rsi+si_addr]
+        0x83, 0xFF, 0x07, // cmp edi, 0x7
+        0x75, 0x05, // jne store
+        0xB9, 0x02, 0x00, 0x00, 0x00, // mov ecx, 0x2
+        // store:
+        0x49, 0x89, 0x42, 0x08, // mov [r10+Address], rax
+        0x41, 0x89, 0x4A, 0x10, // mov [r10+Kind], ecx
+        0x49, 0x8B, 0x41, 0x18, // mov rax, [r9+Resume]
+        0x48, 0x89, 0x82, 0xA8, 0x00, 0x00, 0x00, // mov [rdx+rip], rax
+        0xC3, // ret
+        // chain:
+        0x49, 0x8B, 0x44, 0xF8, 0x40, // mov rax, [r8+rdi*8+Previous]
+        0x41, 0x0F, 0xA3, 0x78, 0x18, // bt [r8+SwitchMask], edi
+        0x73, 0x35, // jae direct
+        0x48, 0x8B, 0x4A, 0x10, // mov rcx, [rdx+ss_sp]
+        0x4C, 0x8B, 0x4A, 0x20, // mov r9, [rdx+ss_size]
+        0x49, 0x89, 0xE2, // mov r10, rsp
+        0x49, 0x29, 0xCA, // sub r10, rcx
+        0x4D, 0x39, 0xCA, // cmp r10, r9
+        0x73, 0x22, // jae direct
+        0x4C, 0x8B, 0x92, 0xA0, 0x00, 0x00, 0x00, // mov r10, [rdx+rsp]
+        0x4D, 0x89, 0xD3, // mov r11, r10
+        0x49, 0x29, 0xCB, // sub r11, rcx
+        0x4D, 0x39, 0xCB, // cmp r11, r9
+        0x72, 0x10, // jb direct
+        0x55, // push rbp
+        0x48, 0x89, 0xE5, // mov rbp, rsp
+        0x49, 0x8D, 0x62, 0x80, // lea rsp, [r10-0x80]
+        0x48, 0x83, 0xE4, 0xF0, // and rsp, 0xfffffffffffffff0
+        0xFF, 0xD0, // call rax
+        0xC9, // leave
+        0xC3, // ret
+        // direct:
+        0xFF, 0xE0, // jmp rax
+        // default:
+        0x57, // push rdi
+        0x31, 0xF6, // xor esi, esi
+        0x41, 0xFF, 0x50, 0x08, // call [r8+SignalCall]
+        0x5F, // pop rdi
+        0x41, 0xFF, 0x60, 0x10, // jmp [r8+RaiseCall]
+    ];
+}

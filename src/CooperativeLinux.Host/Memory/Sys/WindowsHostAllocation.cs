@@ -1,0 +1,55 @@
+using System.Runtime.InteropServices;
+using static CooperativeLinux.Host.Sys.WindowsMemoryCalls;
+
+namespace CooperativeLinux.Host.Memory.Sys;
+
+/// <summary>Reserved and committed private memory.</summary>
+internal sealed unsafe class WindowsHostAllocation : HostAllocation
+{
+    private nint _address;
+
+    public WindowsHostAllocation(ulong size)
+    {
+        _address = VirtualAlloc(0, (nuint)size, MemoryReserve | MemoryCommit, PageReadWrite);
+        if (_address == 0)
+        {
+            throw new OutOfMemoryException(HostCallException.Describe($"VirtualAlloc of {size} bytes", Marshal.GetLastPInvokeError()));
+        }
+
+        Size = size;
+    }
+
+    ~WindowsHostAllocation() => Release();
+
+    /// <inheritdoc/>
+    public override byte* Pointer => (byte*)_address;
+
+    /// <inheritdoc/>
+    public override ulong Size { get; }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        Release();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <inheritdoc/>
+    private protected override void DiscardPages(byte* start, nuint length)
+    {
+        // Decommit and recommit would leave a moment in which another vCPU's or a device's access kills the process.
+        // Zero first, because discarded pages hold either what they held or zeros. That the host declines to discard
+        // (Windows before 8.1, some versions of Wine) costs memory, not correctness.
+        NativeMemory.Clear(start, length);
+        _ = DiscardVirtualMemory((nint)start, length);
+    }
+
+    private void Release()
+    {
+        nint address = Interlocked.Exchange(ref _address, 0);
+        if (address != 0 && !VirtualFree(address, 0, MemoryRelease))
+        {
+            Environment.FailFast(HostCallException.Describe("VirtualFree", Marshal.GetLastPInvokeError()));
+        }
+    }
+}

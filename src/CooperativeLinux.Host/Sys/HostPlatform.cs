@@ -1,0 +1,36 @@
+using CooperativeLinux.Host.Faults.Sys;
+using CooperativeLinux.Host.Memory;
+using CooperativeLinux.Host.Memory.Sys;
+using CooperativeLinux.Host.Timing;
+
+namespace CooperativeLinux.Host.Sys;
+
+/// <summary>Makes the parts that differ between host operating systems. The only place that asks which one it is.</summary>
+internal abstract class HostPlatform
+{
+    /// <summary>The platform this process runs on.</summary>
+    /// <exception cref="PlatformNotSupportedException">Neither Linux nor Windows.</exception>
+    public static HostPlatform Create()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return new WindowsPlatform();
+        }
+
+        return OperatingSystem.IsLinux()
+            ? new LinuxPlatform()
+            : throw new PlatformNotSupportedException("Cooperative Linux runs on Linux and Windows.");
+    }
+
+    /// <summary>See <see cref="HostAllocation.AllocateSparse"/>; the size is positive.</summary>
+    public abstract HostAllocation AllocateSparse(ulong size);
+
+    /// <summary>See <see cref="CodeMemory.Create"/>; sizes are multiples of <see cref="CodeMemory.Granularity"/>.</summary>
+    public abstract CodeMapping MapCode(nuint dataSize, nuint codeSize);
+
+    /// <summary>How faults reach the fault door.</summary>
+    public abstract IFaultInstaller CreateFaultInstaller();
+
+    /// <summary>See <see cref="PreciseEvent.Create"/>.</summary>
+    public abstract PreciseEvent CreatePreciseEvent();
+}

@@ -1,0 +1,23 @@
+using CooperativeLinux.Host.Faults.Sys;
+using CooperativeLinux.Host.Memory;
+using CooperativeLinux.Host.Memory.Sys;
+using CooperativeLinux.Host.Timing;
+using CooperativeLinux.Host.Timing.Sys;
+
+namespace CooperativeLinux.Host.Sys;
+
+/// <summary>The parts for Windows.</summary>
+internal sealed class WindowsPlatform : HostPlatform
+{
+    /// <inheritdoc/>
+    public override HostAllocation AllocateSparse(ulong size) => new WindowsHostAllocation(size);
+
+    /// <inheritdoc/>
+    public override CodeMapping MapCode(nuint dataSize, nuint codeSize) => WindowsCodeMapping.Create(dataSize, codeSize);
+
+    /// <inheritdoc/>
+    public override IFaultInstaller CreateFaultInstaller() => new WindowsFaultInstaller();
+
+    /// <inheritdoc/>
+    public override PreciseEvent CreatePreciseEvent() => new WindowsPreciseEvent();
+}
