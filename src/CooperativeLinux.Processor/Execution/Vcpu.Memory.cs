@@ -28,7 +28,7 @@ public sealed unsafe partial class Vcpu
     public void SetRoots(ulong kernelRoot, ulong userRoot)
     {
         UserRoot = userRoot;
-        if (_mmu.SetRoots(kernelRoot, userRoot))
+        if (_mmu.SetKernelRoot(kernelRoot))
         {
             _resetPairs = true;
         }

@@ -53,40 +53,45 @@ internal sealed unsafe class Mmu : IDisposable
 
     public static bool IsCanonical(ulong address) => (ulong)((long)(address << 16) >> 16) == address;
 
-    /// <summary>Switches roots. Returns whether user code mappings may differ from before.</summary>
-    public bool SetRoots(ulong kernelRoot, ulong userRoot)
+    /// <summary>Switches to the context of a kernel root. Returns whether it is another than before.</summary>
+    public bool SetKernelRoot(ulong kernelRoot)
     {
-        bool changed = false;
-        if (Current.KernelRoot != kernelRoot)
+        if (Current.KernelRoot == kernelRoot)
         {
-            TlbContext? next = null;
-            TlbContext oldest = _contexts[0];
-            foreach (TlbContext context in _contexts)
-            {
-                if (context.KernelRoot == kernelRoot)
-                {
-                    next = context;
-                }
-
-                if (context.LastUse < oldest.LastUse)
-                {
-                    oldest = context;
-                }
-            }
-
-            if (next == null)
-            {
-                next = oldest;
-                next.Clear();
-                next.KernelRoot = kernelRoot;
-                next.UserRoot = 0;
-            }
-
-            Select(next);
-            changed = true;
+            return false;
         }
 
-        if (userRoot != 0 && Current.UserRoot != userRoot)
+        TlbContext? next = null;
+        TlbContext oldest = _contexts[0];
+        foreach (TlbContext context in _contexts)
+        {
+            if (context.KernelRoot == kernelRoot)
+            {
+                next = context;
+            }
+
+            if (context.LastUse < oldest.LastUse)
+            {
+                oldest = context;
+            }
+        }
+
+        if (next == null)
+        {
+            next = oldest;
+            next.Clear();
+            next.KernelRoot = kernelRoot;
+            next.UserRoot = 0;
+        }
+
+        Select(next);
+        return true;
+    }
+
+    /// <summary>Makes the current context one of a user root, before user code runs in it.</summary>
+    public void SetUserRoot(ulong userRoot)
+    {
+        if (Current.UserRoot != userRoot)
         {
             if (Current.UserRoot != 0)
             {
@@ -95,10 +100,7 @@ internal sealed unsafe class Mmu : IDisposable
             }
 
             Current.UserRoot = userRoot;
-            changed = true;
         }
-
-        return changed;
     }
 
     /// <summary>Forgets a root that is no page table any more.</summary>
