@@ -78,8 +78,9 @@ internal sealed unsafe partial class BlockEmitter
     private static int BankOf(in Instruction instruction) =>
         instruction.MemoryBase == Register.None || instruction.IsIPRelativeMemoryOperand ? 0 : GuestNumber(instruction.MemoryBase) & (TlbContext.Banks - 1);
 
+    // Of the segment prefixes only fs and gs count in 64-bit mode.
     private static bool UsesStackSegment(in Instruction instruction) =>
-        instruction.MemorySegment == Register.SS && instruction.SegmentPrefix is not (Register.FS or Register.GS);
+        instruction.MemoryBase is Register.RSP or Register.RBP or Register.ESP or Register.EBP && instruction.SegmentPrefix is not (Register.FS or Register.GS);
 
     /// <summary>The confined slot of a push, pop, call or return at rsp+<paramref name="offset"/>.</summary>
     private HostOperand EmitStackSlot(ref DecodedInstruction decoded, int offset, int size, bool write)
