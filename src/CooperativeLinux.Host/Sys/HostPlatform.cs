@@ -1,6 +1,7 @@
 using CooperativeLinux.Host.Faults.Sys;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Host.Memory.Sys;
+using CooperativeLinux.Host.Timing;
 
 namespace CooperativeLinux.Host.Sys;
 
@@ -29,4 +30,7 @@ internal abstract class HostPlatform
 
     /// <summary>How faults reach the fault door.</summary>
     public abstract IFaultInstaller CreateFaultInstaller();
+
+    /// <summary>See <see cref="PreciseEvent.Create"/>.</summary>
+    public abstract PreciseEvent CreatePreciseEvent();
 }

@@ -1,6 +1,8 @@
 using CooperativeLinux.Host.Faults.Sys;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Host.Memory.Sys;
+using CooperativeLinux.Host.Timing;
+using CooperativeLinux.Host.Timing.Sys;
 
 namespace CooperativeLinux.Host.Sys;
 
@@ -15,4 +17,7 @@ internal sealed class WindowsPlatform : HostPlatform
 
     /// <inheritdoc/>
     public override IFaultInstaller CreateFaultInstaller() => new WindowsFaultInstaller();
+
+    /// <inheritdoc/>
+    public override PreciseEvent CreatePreciseEvent() => new WindowsPreciseEvent();
 }

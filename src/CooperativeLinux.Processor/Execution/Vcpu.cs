@@ -1,3 +1,9 @@
+using System.Runtime.InteropServices;
+using CooperativeLinux.Host.Faults;
+using CooperativeLinux.Host.Memory;
+using CooperativeLinux.Processor.Cache;
+using CooperativeLinux.Processor.Decoding;
+using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Processor.Execution;
@@ -13,97 +19,167 @@ public enum AccessKind
 /// <summary>One virtual processor: its state, its TLB, its translated code, and the loop that runs it.</summary>
 public sealed unsafe partial class Vcpu : IDisposable
 {
+    private readonly IVcpuEnvironment _environment;
+    private readonly ProcessorOptions _options;
+    private readonly CodeMemory _code;
+    private readonly EngineState* _engine;
+    private readonly GCHandle _handle;
+    private readonly FaultDoor _door;
+    private readonly Assembler _asm;
+    private readonly Stubs _stubs;
+    private readonly CodeCache _cache;
+    private readonly BlockDecoder _decoder;
+    private readonly BlockEmitter _emitter;
+    private readonly Mmu _mmu;
+    private readonly Interpreter _interpreter;
+    private readonly byte* _kernelHash;
+    private volatile bool _stop;
+    private bool _running;
+    private bool _resetPairs;
+    private Exception? _failure;
+
     /// <param name="memory">Guest memory, shared by all vCPUs of a machine.</param>
     /// <param name="environment">The monitor.</param>
     /// <param name="options">Stress switches and sizes.</param>
-    public Vcpu(GuestMemory memory, IVcpuEnvironment environment, ProcessorOptions? options = null) => throw new NotImplementedException();
+    public Vcpu(GuestMemory memory, IVcpuEnvironment environment, ProcessorOptions? options = null)
+    {
+        Memory = memory;
+        _environment = environment;
+        _options = options ?? new ProcessorOptions();
+        _code = CodeMemory.Create(StateLayout.DataSize, _options.CodeCacheSize);
+        State = (VcpuState*)_code.Data;
+        _engine = (EngineState*)(_code.Data + StateLayout.EngineOffset);
+        _handle = GCHandle.Alloc(this, GCHandleType.Weak);
+        _asm = new Assembler(_code.CodeWritable, _code.Code, _code.Data);
+        _stubs = new Stubs(_asm, OperatingSystem.IsWindows());
+        _cache = new CodeCache(_asm, memory, (_stubs.End + 63) & ~63, _code.CodeSize, _stubs.ReturnMiss) { Dropping = OnBlockDropped };
+        InstructionPolicy policy = new();
+        _decoder = new BlockDecoder(policy);
+        _emitter = new BlockEmitter(_asm, _stubs, _cache, policy);
+        nint missStub = (nint)(_code.Code + _stubs.ReturnMiss);
+        _mmu = new Mmu(memory, _engine, _code.Poison, missStub) { CodeMappingChanged = OnCodeMappingChanged };
+        _interpreter = new Interpreter(this, _engine, _code.Code + _stubs.FpuSave, _code.Code + _stubs.FpuRestore);
+        _kernelHash = (byte*)NativeMemory.AlignedAlloc(Stubs.BranchHashEntries * 16, 4096);
+        TlbContext.ClearHash(_kernelHash, missStub);
+        InitialiseState();
+        _door = FaultDoor.Register(_code, &_engine->Fault, _code.Code + _stubs.Callback(CallbackKind.Fault));
+        memory.CodeWritten += OnCodeWritten;
+    }
 
     /// <summary>The architectural state. Valid while the vCPU does not execute guest code (inside the environment's
     /// handlers, or when <see cref="Run"/> is not running).</summary>
-    public VcpuState* State => throw new NotImplementedException();
+    public VcpuState* State { get; }
 
-    public GuestMemory Memory => throw new NotImplementedException();
+    public GuestMemory Memory { get; }
 
-    /// <summary>Runs guest code on the calling thread, from State, until <see cref="RequestStop"/>.</summary>
-    public void Run() => throw new NotImplementedException();
+    /// <summary>Counters for benchmarks and traces.</summary>
+    public ProcessorStatistics Statistics { get; } = new();
+
+    /// <summary>Runs guest code on the calling thread, from <see cref="State"/>, until <see cref="RequestStop"/>.</summary>
+    /// <exception cref="InvalidOperationException">Already running, or the environment or the processor failed; the inner exception says why.</exception>
+    public void Run()
+    {
+        if (_running)
+        {
+            throw new InvalidOperationException("The vCPU is already running.");
+        }
+
+        _running = true;
+        _stop = false;
+        _managedThread = Environment.CurrentManagedThreadId;
+        try
+        {
+            _resetPairs = false;
+            _stepping = false;
+            nint target = Continue();
+            ((delegate* unmanaged<nint, void>)(_code.Code + _stubs.Enter))(target);
+        }
+        finally
+        {
+            _running = false;
+        }
+
+        if (_failure != null)
+        {
+            Exception failure = _failure;
+            _failure = null;
+            throw new InvalidOperationException(failure.Message, failure);
+        }
+    }
 
     /// <summary>Asks for <see cref="IVcpuEnvironment.OnPoll"/> soon. Any thread.</summary>
-    public void RequestPoll() => throw new NotImplementedException();
+    public void RequestPoll()
+    {
+        Volatile.Write(ref _engine->PollRequested, 1);
+        Volatile.Write(ref _engine->Limit, ulong.MaxValue);
+    }
 
     /// <summary>Makes <see cref="Run"/> return soon, with the state between two instructions. Any thread.</summary>
-    public void RequestStop() => throw new NotImplementedException();
+    public void RequestStop()
+    {
+        _stop = true;
+        RequestPoll();
+    }
 
-    // ---- address translation
+    /// <summary>Whether a stop was requested; handlers that wait look at it.</summary>
+    public bool IsStopRequested => _stop;
 
-    /// <summary>Loads the page-table roots (frame numbers of the L4 tables) for kernel and user mode. 0 as user root: none.</summary>
-    public void SetRoots(ulong kernelRoot, ulong userRoot) => throw new NotImplementedException();
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_running)
+        {
+            throw new InvalidOperationException("The vCPU is running.");
+        }
 
-    public ulong KernelRoot => throw new NotImplementedException();
+        Memory.CodeWritten -= OnCodeWritten;
+        _door.Dispose();
+        _mmu.Dispose();
+        _cache.Clear();
+        NativeMemory.AlignedFree(_kernelHash);
+        NativeMemory.AlignedFree(_emptyHash);
+        _handle.Free();
+        _code.Dispose();
+    }
 
-    public ulong UserRoot => throw new NotImplementedException();
+    private void InitialiseState()
+    {
+        State->Rflags = RflagsBits.Always;
+        State->Mxcsr = 0x1F80;
+        _engine->DefaultMxcsr = 0x1F80;
+        _engine->Handle = GCHandle.ToIntPtr(_handle);
+        for (int kind = 0; kind < (int)CallbackKind.Count; kind++)
+        {
+            _engine->Callbacks[kind] = (ulong)Callbacks.EntryPoint((CallbackKind)kind);
+        }
 
-    /// <summary>Forgets all cached translations of the current roots (kernel half: of all roots).</summary>
-    public void FlushTlb() => throw new NotImplementedException();
-
-    /// <summary>Forgets all cached translations of all roots.</summary>
-    public void FlushAllTlbs() => throw new NotImplementedException();
-
-    /// <summary>Forgets one page in both current roots (kernel half: in all roots).</summary>
-    public void FlushPage(ulong address) => throw new NotImplementedException();
-
-    /// <summary>Tells that an entry of a page table was written by the monitor (mmu_update, update_va_mapping), so that exactly the
-    /// translations that used the old entry are forgotten.</summary>
-    /// <param name="entryAddress">Guest-physical address of the 8-byte entry.</param>
-    public void OnPageTableEntryWritten(ulong entryAddress, ulong oldValue, ulong newValue) => throw new NotImplementedException();
-
-    /// <summary>Marks a frame as page table of a level (1 to 4), or unmarks it (0). Kernel writes through read-only mappings of a marked
-    /// level-1 frame are carried out and their effect on translations applied; other writes to read-only pages fault.
-    /// Frames that the walker used as tables count as marked too.</summary>
-    public void MarkPageTable(ulong frame, int level) => throw new NotImplementedException();
-
-    // ---- guest virtual memory, for the monitor; uses the current mode's root
-
-    /// <summary>Translates an address. With <paramref name="asUser"/> false kernel rights are used. Sets accessed and dirty bits as an access does.</summary>
-    /// <param name="physical">Guest-physical address (may be in a special frame).</param>
-    /// <param name="fault">The page fault to deliver if the result is false.</param>
-    public bool TryTranslate(ulong address, AccessKind kind, bool asUser, out ulong physical, out GuestException fault) => throw new NotImplementedException();
-
-    /// <summary>Reads virtual memory with kernel rights. All or nothing.</summary>
-    public bool TryReadVirtual(ulong address, Span<byte> destination, out GuestException fault) => throw new NotImplementedException();
-
-    public bool TryReadVirtual<T>(ulong address, out T value, out GuestException fault) where T : unmanaged => throw new NotImplementedException();
-
-    /// <summary>Writes virtual memory with kernel rights. All or nothing.</summary>
-    public bool TryWriteVirtual(ulong address, ReadOnlySpan<byte> source, out GuestException fault) => throw new NotImplementedException();
-
-    public bool TryWriteVirtual<T>(ulong address, T value, out GuestException fault) where T : unmanaged => throw new NotImplementedException();
-
-    /// <summary>Reads with the rights of the current mode, for operands of instructions the monitor carries out.</summary>
-    public bool TryReadOperand<T>(ulong address, out T value, out GuestException fault) where T : unmanaged => throw new NotImplementedException();
-
-    public bool TryWriteOperand<T>(ulong address, T value, out GuestException fault) where T : unmanaged => throw new NotImplementedException();
-
-    /// <summary>Linear address of an instruction's memory operand, from the current state.</summary>
-    public ulong EffectiveAddress(in Iced.Intel.Instruction instruction) => throw new NotImplementedException();
-
-    /// <summary>Reads a register by its Iced name (8 to 64-bit general registers), zero-extended.</summary>
-    public ulong GetRegister(Iced.Intel.Register register) => throw new NotImplementedException();
-
-    /// <summary>Writes a general register by its Iced name with the architecture's rules (32-bit writes zero-extend).</summary>
-    public void SetRegister(Iced.Intel.Register register, ulong value) => throw new NotImplementedException();
-
-    public void Dispose() => throw new NotImplementedException();
+        _engine->BranchHash = (ulong)_kernelHash;
+    }
 }
 
-/// <summary>Sizes and stress switches of the processor.</summary>
-public sealed record ProcessorOptions
+/// <summary>Event counts of one vCPU since it was made.</summary>
+public sealed class ProcessorStatistics
 {
-    /// <summary>Bytes of translated code kept per vCPU.</summary>
-    public int CodeCacheSize { get; init; } = 64 << 20;
+    public long BlocksTranslated { get; internal set; }
+    public long InstructionsTranslated { get; internal set; }
+    public long BlocksDropped { get; internal set; }
+    public long AccessMisses { get; internal set; }
+    public long StackMisses { get; internal set; }
+    public long Links { get; internal set; }
+    public long Dispatches { get; internal set; }
+    public long PageChecks { get; internal set; }
+    public long Polls { get; internal set; }
+    public long Syscalls { get; internal set; }
+    public long EnvironmentCalls { get; internal set; }
+    public long Interpreted { get; internal set; }
+    public long CarefulBlocks { get; internal set; }
+    public long CacheFlushes { get; internal set; }
+    public long TlbFlushes { get; internal set; }
+    public long PageFlushes { get; internal set; }
+    public long TableWrites { get; internal set; }
+    public long CodeWrites { get; internal set; }
+    public long Crossings { get; internal set; }
 
-    /// <summary>Most guest instructions in a block; 1 for tests.</summary>
-    public int MaxBlockInstructions { get; init; } = 64;
-
-    /// <summary>Runs the independent verifier on every emitted block.</summary>
-    public bool Verify { get; init; }
+    /// <summary>Instructions outside the offered set that the guest executed, by name.</summary>
+    public Dictionary<string, long> Undefined { get; } = [];
 }

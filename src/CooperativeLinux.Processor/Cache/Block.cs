@@ -1,0 +1,103 @@
+namespace CooperativeLinux.Processor.Cache;
+
+/// <summary>How a block reaches memory.</summary>
+internal enum BlockVariant : byte
+{
+    /// <summary>Stack accesses through the stack window, others through the TLB.</summary>
+    Normal,
+
+    /// <summary>All accesses through the TLB: the stack operands of the block do not lie in one page.</summary>
+    NoStackWindow,
+
+    /// <summary>One instruction, every access resolved in managed code and bounced where it crosses pages.</summary>
+    Careful,
+}
+
+/// <summary>What identifies a block: where its bytes are, where the guest sees them, and for which mode it was made.</summary>
+internal readonly record struct BlockKey(ulong Physical, ulong Virtual, bool User, BlockVariant Variant);
+
+/// <summary>A place in a block where the host may fault.</summary>
+/// <param name="HostOffset">First host byte of the guest instruction's code.</param>
+/// <param name="GuestOffset">The instruction's distance from the block's start.</param>
+/// <param name="FlagsParked">The guest's flags are in memory there.</param>
+/// <param name="ParkedRegister">Guest register whose value is in Park1, or 255.</param>
+internal readonly record struct FaultPoint(int HostOffset, ushort GuestOffset, bool FlagsParked, byte ParkedRegister);
+
+/// <summary>A translation block.</summary>
+internal sealed class Block
+{
+    public required BlockKey Key { get; init; }
+
+    /// <summary>Guest bytes covered, from the start; in the second page if they cross.</summary>
+    public int GuestLength { get; set; }
+
+    /// <summary>Second physical page of a crossing instruction, 0 if none.</summary>
+    public ulong SecondFrame { get; set; }
+
+    /// <summary>Further bytes of the first page that the block's code depends on.</summary>
+    public (int Offset, int Length)[]? Lookahead { get; set; }
+
+    /// <summary>Entry that checks the page's mapping first; equals <see cref="Entry"/> in kernel mode.</summary>
+    public int CheckedEntry { get; set; }
+
+    public int Entry { get; set; }
+
+    public int HostEnd { get; set; }
+
+    public int FirstFaultPoint { get; set; }
+
+    public int FaultPointCount { get; set; }
+
+    /// <summary>Offsets of the compares where guest returns land.</summary>
+    public List<int>? Landings { get; set; }
+
+    /// <summary>Exits of this block, as a range of exit numbers.</summary>
+    public int FirstExit { get; set; }
+
+    public int ExitCount { get; set; }
+
+    /// <summary>Head of the list of exits that jump here, -1 if none.</summary>
+    public int Incoming { get; set; } = -1;
+
+    public bool Dropped { get; set; }
+
+    public ulong Frame => Key.Physical >> 12;
+}
+
+/// <summary>A direct branch out of a block.</summary>
+internal struct BlockExit
+{
+    /// <summary>Guest target.</summary>
+    public ulong Target;
+
+    /// <summary>Offset of the rel32 to patch.</summary>
+    public int Patch;
+
+    /// <summary>Offset of the out-of-line code that asks for a link.</summary>
+    public int Cold;
+
+    public Block Owner;
+
+    /// <summary>Block this exit is linked to, and the next exit linked to the same block.</summary>
+    public Block? LinkedTo;
+    public int NextIncoming;
+}
+
+/// <summary>A memory access that may call managed code.</summary>
+internal struct AccessSite
+{
+    public ulong Rip;
+    public Block Owner;
+    public int Size;
+    public bool Write;
+    public bool FlagsParked;
+
+    /// <summary>Stack windows: distance of the window's lowest byte from the address in T0 is 0; size is its length.</summary>
+    public bool Stack;
+
+    /// <summary>Behind the jump back stands the same operation on a bounced copy; it is used for operands that cross pages.</summary>
+    public bool CanBounce;
+
+    /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
+    public bool StackSegment;
+}

@@ -1,0 +1,287 @@
+using CooperativeLinux.Processor.Analysis;
+using CooperativeLinux.Processor.Cache;
+using CooperativeLinux.Processor.Decoding;
+using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
+using Iced.Intel;
+
+namespace CooperativeLinux.Processor.Emission;
+
+// Addresses, and confining accesses to guest memory.
+internal sealed unsafe partial class BlockEmitter
+{
+    /// <summary>A confined operand: [Base + Index + Displacement] on the host.</summary>
+    private readonly record struct HostOperand(int Base, int Index, int Displacement);
+
+    private static int HostOf(int guest) => guest == Gpr.Rsp ? Gpr.GuestRsp : guest;
+
+    /// <summary>x86 number, 0 to 15, of the general register that contains a register.</summary>
+    private static int GuestNumber(Register register) => register.GetFullRegister().GetNumber();
+
+    private static bool IsInMemory(int guest) => guest is Gpr.R9 or Gpr.R10 or Gpr.R11;
+
+    private int StackPage => IsUser ? StateLayout.UserStackPage : StateLayout.KernelStackPage;
+
+    private int StackDelta => IsUser ? StateLayout.UserStackDelta : StateLayout.KernelStackDelta;
+
+    private void LoadGuest(int scratch, int guest)
+    {
+        if (IsInMemory(guest))
+        {
+            _asm.LoadState(scratch, StateLayout.Register(guest));
+        }
+        else
+        {
+            _asm.MoveRegister(scratch, HostOf(guest));
+        }
+    }
+
+    // T0 := rsp + low - window page ; must leave room for the group, else managed code finds the page.
+    private void EmitStackCheck(in DecodedInstruction decoded, in StackGroup group)
+    {
+        if (decoded.LiveFlags != 0)
+        {
+            Park();
+        }
+
+        // SANDBOX: rsp+low … rsp+high lies in the window's page, whose delta is what the group's accesses add.
+        int length = group.High - group.Low;
+        _asm.Lea(Gpr.T0, Gpr.GuestRsp, group.Low);
+        _asm.AluState(Alu.Sub, Gpr.T0, StackPage);
+        _asm.AluImmediate(Alu.Cmp, Gpr.T0, 4096 - length);
+        int site = AddSite(decoded.Instruction.IP, length, group.Writes, stack: true, stackSegment: true);
+        int patch = _asm.JumpIf(Condition.Above, 0);
+        AddCold(ColdKind.StackWindow, patch, site: site, resume: _asm.Position);
+        _stackDeltaInT1 = false;
+    }
+
+    /// <summary>The confined memory operand of an instruction.</summary>
+    private HostOperand EmitOperand(ref DecodedInstruction decoded, int size, bool write)
+    {
+        ref Instruction instruction = ref decoded.Instruction;
+        if (decoded.StackOperand)
+        {
+            int adjust = decoded.Handling == Handling.Pop ? instruction.StackPointerIncrement : 0;
+            LoadStackDelta();
+            return new HostOperand(Gpr.GuestRsp, Gpr.T1, (int)instruction.MemoryDisplacement64 + adjust);
+        }
+
+        if (decoded.LiveFlags != 0 && !IsCareful)
+        {
+            Park();
+        }
+
+        EmitAddress(instruction, decoded.Handling == Handling.Pop ? instruction.StackPointerIncrement : 0);
+        return EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction));
+    }
+
+    private static bool UsesStackSegment(in Instruction instruction) =>
+        instruction.MemorySegment == Register.SS && instruction.SegmentPrefix is not (Register.FS or Register.GS);
+
+    /// <summary>The confined slot of a push, pop, call or return at rsp+<paramref name="offset"/>.</summary>
+    private HostOperand EmitStackSlot(ref DecodedInstruction decoded, int offset, int size, bool write)
+    {
+        if (decoded.StackGroup >= 0)
+        {
+            LoadStackDelta();
+            return new HostOperand(Gpr.GuestRsp, Gpr.T1, offset);
+        }
+
+        if (decoded.LiveFlags != 0 && !IsCareful)
+        {
+            Park();
+        }
+
+        _asm.Lea(Gpr.T0, Gpr.GuestRsp, offset);
+        return EmitLookup(decoded.Instruction.IP, size, write, stackSegment: true);
+    }
+
+    private void LoadStackDelta()
+    {
+        if (!_stackDeltaInT1)
+        {
+            _asm.LoadState(Gpr.T1, StackDelta);
+            _stackDeltaInT1 = true;
+        }
+    }
+
+    // T0 = guest address -> T0 = host address; T1 is lost, flags are lost.
+    //   mov t1d,t0d ; shr t1d,8 ; and t1d,index ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
+    private HostOperand EmitLookup(ulong rip, int size, bool write, bool stackSegment = false)
+    {
+        _stackDeltaInT1 = false;
+        int site = AddSite(rip, size, write, stack: false, stackSegment);
+        if (IsCareful)
+        {
+            _asm.StoreStateImmediate32(StateLayout.Argument, (uint)site);
+            _asm.Call(_stubs.Callback(CallbackKind.Bounce));
+            return new HostOperand(Gpr.T0, -1, 0);
+        }
+
+        // SANDBOX: T0 is within [0, 4096-size] of a page that the entry maps, or the access goes to managed code. An empty entry
+        // matches no address that selects it.
+        TlbArray array = (IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (write ? 1 : 0);
+        _asm.MoveRegister32(Gpr.T1, Gpr.T0);
+        _asm.Shift(5, Gpr.T1, 8, wide: false);
+        _asm.AluImmediate(Alu.And, Gpr.T1, (TlbContext.TlbEntries - 1) << 4, wide: false);
+        _asm.AluState(Alu.Add, Gpr.T1, StateLayout.Tlbs + ((int)array * 8));
+        _asm.Memory(0x2B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
+        _asm.AluImmediate(Alu.Cmp, Gpr.T0, 4096 - size);
+        int patch = _asm.JumpIf(Condition.Above, 0);
+        _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 8, wide: true);
+        AddCold(ColdKind.Access, patch, site: site, resume: _asm.Position);
+        return new HostOperand(Gpr.T0, -1, 0);
+    }
+
+    // After the access of a careful block: a bounced operand goes back to guest memory. Keeps everything but T0 and T1.
+    private void FinishBounce(bool write)
+    {
+        if (IsCareful && write)
+        {
+            _asm.Call(_stubs.Callback(CallbackKind.BounceFinish));
+            _stackDeltaInT1 = false;
+        }
+    }
+
+    // T0 := linear address of the memory operand. T1 may be lost; flags are kept.
+    private void EmitAddress(in Instruction instruction, int rspAdjust = 0)
+    {
+        Register segment = instruction.SegmentPrefix;
+        bool based = segment is Register.FS or Register.GS;
+        int segmentBase = segment == Register.FS ? StateLayout.FsBase : StateLayout.GsBase;
+        if (instruction.IsIPRelativeMemoryOperand || (instruction.MemoryBase == Register.None && instruction.MemoryIndex == Register.None))
+        {
+            ulong address = instruction.IsIPRelativeMemoryOperand ? instruction.IPRelativeMemoryAddress : instruction.MemoryDisplacement64;
+            if (based && (long)address == (int)address)
+            {
+                _asm.LoadState(Gpr.T0, segmentBase);
+                if (address != 0)
+                {
+                    _asm.Lea(Gpr.T0, Gpr.T0, (int)address);
+                }
+
+                return;
+            }
+
+            _asm.MoveImmediate(Gpr.T0, address);
+        }
+        else
+        {
+            EmitRegisterAddress(instruction, rspAdjust);
+        }
+
+        if (based)
+        {
+            _stackDeltaInT1 = false;
+            _asm.LoadState(Gpr.T1, segmentBase);
+            _asm.Memory(0x8D, Gpr.T0, Gpr.T0, Gpr.T1, 1, 0, wide: true);
+        }
+    }
+
+    private void EmitRegisterAddress(in Instruction instruction, int rspAdjust)
+    {
+        int baseRegister = instruction.MemoryBase == Register.None ? -1 : GuestNumber(instruction.MemoryBase);
+        int index = instruction.MemoryIndex == Register.None ? -1 : GuestNumber(instruction.MemoryIndex);
+        bool narrow = IsNarrowAddress(instruction);
+        int displacement = (int)instruction.MemoryDisplacement64;
+        if (baseRegister == Gpr.Rsp)
+        {
+            displacement += rspAdjust;
+        }
+
+        int hostBase = -1;
+        if (baseRegister >= 0)
+        {
+            hostBase = HostOf(baseRegister);
+            if (IsInMemory(baseRegister))
+            {
+                _asm.LoadState(Gpr.T0, StateLayout.Register(baseRegister));
+                hostBase = Gpr.T0;
+            }
+        }
+
+        int hostIndex = -1;
+        if (index >= 0)
+        {
+            hostIndex = HostOf(index);
+            if (IsInMemory(index))
+            {
+                _stackDeltaInT1 = false;
+                _asm.LoadState(Gpr.T1, StateLayout.Register(index));
+                hostIndex = Gpr.T1;
+            }
+        }
+
+        if (hostIndex < 0 && displacement == 0 && !narrow)
+        {
+            if (hostBase != Gpr.T0)
+            {
+                _asm.MoveRegister(Gpr.T0, hostBase);
+            }
+
+            return;
+        }
+
+        // A 32-bit address is the low half of the 64-bit sum.
+        _asm.Memory(0x8D, Gpr.T0, hostBase, hostIndex, instruction.MemoryIndexScale, displacement, wide: !narrow);
+    }
+
+    private static bool IsNarrowAddress(in Instruction instruction) =>
+        instruction.MemoryBase.IsGPR32() || instruction.MemoryIndex.IsGPR32() || instruction.MemoryBase == Register.EIP;
+
+    private void EmitLea(in Instruction instruction)
+    {
+        int destination = GuestNumber(instruction.Op0Register);
+        int size = instruction.Op0Register.GetSize();
+        bool narrowAddress = IsNarrowAddress(instruction);
+        bool special = IsInMemory(destination) || size == 2 || instruction.MemoryBase == Register.None || instruction.IsIPRelativeMemoryOperand
+            || IsInMemory(GuestNumber(instruction.MemoryBase))
+            || (instruction.MemoryIndex != Register.None && IsInMemory(GuestNumber(instruction.MemoryIndex)));
+        if (!special)
+        {
+            _asm.Memory(
+                0x8D,
+                HostOf(destination),
+                HostOf(GuestNumber(instruction.MemoryBase)),
+                instruction.MemoryIndex == Register.None ? -1 : HostOf(GuestNumber(instruction.MemoryIndex)),
+                instruction.MemoryIndexScale,
+                (int)instruction.MemoryDisplacement64,
+                wide: size == 8 && !narrowAddress);
+            return;
+        }
+
+        Instruction plain = instruction;
+        plain.SegmentPrefix = Register.None;
+        EmitAddress(plain);
+        StoreGuest(destination, size, Gpr.T0);
+    }
+
+    // Guest register := scratch, with the rules of 16, 32 and 64-bit writes. Flags are kept.
+    private void StoreGuest(int guest, int size, int scratch)
+    {
+        if (IsInMemory(guest))
+        {
+            if (size == 2)
+            {
+                _asm.Byte(0x66);
+                _asm.State(0x89, scratch, StateLayout.Register(guest), wide: false);
+                return;
+            }
+
+            if (size == 4)
+            {
+                _asm.MoveRegister32(scratch, scratch);
+            }
+
+            _asm.StoreState(StateLayout.Register(guest), scratch);
+            return;
+        }
+
+        if (size == 2)
+        {
+            _asm.Byte(0x66);
+        }
+
+        _asm.RegisterForm(0x8B, HostOf(guest), scratch, wide: size == 8);
+    }
+}

@@ -1,0 +1,52 @@
+using System.Runtime.InteropServices;
+using CooperativeLinux.Processor.Execution;
+
+namespace CooperativeLinux.Processor.Emission;
+
+/// <summary>Offsets in the data region that emitted code may name, taken from the structures themselves.</summary>
+internal static class StateLayout
+{
+    /// <summary>Bytes of the data region in front of the code: architectural state, engine state, spare.</summary>
+    public const int DataSize = 16384;
+
+    public const int EngineOffset = VcpuState.TotalSize;
+
+    public static readonly int Rip = Architectural(nameof(VcpuState.Rip));
+    public static readonly int ArithmeticFlags = Architectural(nameof(VcpuState.ArithmeticFlags));
+    public static readonly int FsBase = Architectural(nameof(VcpuState.FsBase));
+    public static readonly int GsBase = Architectural(nameof(VcpuState.GsBase));
+    public static readonly int Mxcsr = Architectural(nameof(VcpuState.Mxcsr));
+    public static readonly int Selectors = Architectural(nameof(VcpuState.Selectors));
+    public static readonly int Vectors = Architectural(nameof(VcpuState.Vectors));
+
+    public static readonly int HostRsp = Engine(nameof(EngineState.HostRsp));
+    public static readonly int PairBase = Engine(nameof(EngineState.PairBase));
+    public static readonly int Limit = Engine(nameof(EngineState.Limit));
+    public static readonly int Handle = Engine(nameof(EngineState.Handle));
+    public static readonly int Argument = Engine(nameof(EngineState.Argument));
+    public static readonly int Scratch0 = Engine(nameof(EngineState.Scratch0));
+    public static readonly int ResumeRsp = Engine(nameof(EngineState.ResumeRsp));
+    public static readonly int ResumeTarget = Engine(nameof(EngineState.ResumeTarget));
+    public static readonly int Park0 = Engine(nameof(EngineState.Park0));
+    public static readonly int Park1 = Engine(nameof(EngineState.Park1));
+    public static readonly int ParkRax = Engine(nameof(EngineState.ParkRax));
+    public static readonly int ParkedFlags = Engine(nameof(EngineState.ParkedFlags));
+    public static readonly int DefaultMxcsr = Engine(nameof(EngineState.DefaultMxcsr));
+    public static readonly int CallTarget = Engine(nameof(EngineState.CallTarget));
+    public static readonly int Tlbs = Engine(nameof(EngineState.Tlbs));
+    public static readonly int KernelStackPage = Engine(nameof(EngineState.KernelStackPage));
+    public static readonly int KernelStackDelta = Engine(nameof(EngineState.KernelStackDelta));
+    public static readonly int UserStackPage = Engine(nameof(EngineState.UserStackPage));
+    public static readonly int UserStackDelta = Engine(nameof(EngineState.UserStackDelta));
+    public static readonly int BranchHash = Engine(nameof(EngineState.BranchHash));
+    public static readonly int PageSlots = Engine(nameof(EngineState.PageSlots));
+    public static readonly int Callbacks = Engine(nameof(EngineState.Callbacks));
+    public static readonly int FpuImage = Engine(nameof(EngineState.FpuImage));
+
+    /// <summary>Offset of a guest general register in memory.</summary>
+    public static int Register(int number) => number * 8;
+
+    private static int Architectural(string field) => (int)Marshal.OffsetOf<VcpuState>(field);
+
+    private static int Engine(string field) => EngineOffset + (int)Marshal.OffsetOf<EngineState>(field);
+}

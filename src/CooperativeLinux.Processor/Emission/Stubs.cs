@@ -1,0 +1,330 @@
+using CooperativeLinux.Processor.Execution;
+
+namespace CooperativeLinux.Processor.Emission;
+
+/// <summary>
+/// The fixed code at the start of each code cache: entry and exit thunks, the callback stubs, indirect-branch dispatch.
+/// </summary>
+internal sealed unsafe class Stubs
+{
+    /// <summary>Room for host calls that mirror guest calls, in bytes of the thread's stack.</summary>
+    public const int PairStackBytes = 256 * 1024;
+
+    /// <summary>Entries of a branch hash; 16 bytes each: guest address, host address.</summary>
+    public const int BranchHashEntries = 4096;
+
+    private const int VectorRegisters = 16;
+    private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
+
+    private readonly Assembler _asm;
+    private readonly bool _windows;
+    private readonly int[] _callbacks = new int[(int)CallbackKind.Count];
+
+    public Stubs(Assembler assembler, bool windows)
+    {
+        _asm = assembler;
+        _windows = windows;
+        EmitExit();
+        EmitReload();
+        for (int kind = 0; kind < _callbacks.Length; kind++)
+        {
+            _callbacks[kind] = EmitCallback(kind);
+        }
+
+        EmitReturnMiss();
+        EmitDispatch();
+        EmitEnter();
+        EmitFpuSave();
+        EmitFpuRestore();
+        End = assembler.Position;
+    }
+
+    /// <summary>Unmanaged function: void (hostTarget).</summary>
+    public int Enter { get; private set; }
+
+    /// <summary>Leaves to the caller of <see cref="Enter"/>.</summary>
+    public int Exit { get; private set; }
+
+    /// <summary>Reached by a guest return without matching host call; T0 = guest target.</summary>
+    public int ReturnMiss { get; private set; }
+
+    /// <summary>Jumps to the code for the guest address in T0; keeps flags.</summary>
+    public int Dispatch { get; private set; }
+
+    /// <summary>Unmanaged functions: void (void* image): fxsave64 to 512 bytes, frstor from 108 bytes, of the live x87 state.</summary>
+    public int FpuSave { get; private set; }
+
+    public int FpuRestore { get; private set; }
+
+    /// <summary>First byte behind the stubs.</summary>
+    public int End { get; }
+
+    private int Reload { get; set; }
+
+    /// <summary>Offset of a callback stub. Kinds up to Interpret are called, the others jumped to.</summary>
+    public int Callback(CallbackKind kind) => _callbacks[(int)kind];
+
+    private int FirstArgument => _windows ? Gpr.Rcx : Gpr.Rdi;
+
+    // push rbx rbp r12-r15 (rdi rsi, xmm6-15) ; HostRsp := rsp ; build the pair stack ; load the guest ; jmp target
+    private void EmitEnter()
+    {
+        Enter = _asm.Position;
+        foreach (int register in Saved())
+        {
+            Push(register);
+        }
+
+        _asm.AluImmediate(Alu.Sub, Gpr.Rsp, 168);
+        if (_windows)
+        {
+            for (int i = 6; i < 16; i++)
+            {
+                MoveXmm(store: true, i, (i - 6) * 16);
+            }
+        }
+
+        _asm.StoreState(StateLayout.HostRsp, Gpr.Rsp);
+        _asm.StoreState(StateLayout.ResumeTarget, FirstArgument);
+        _asm.AluImmediate(Alu.And, Gpr.Rsp, -64);
+        LeaCode(Gpr.Rax, ReturnMiss);
+        Push(Gpr.Rax);
+        _asm.StoreState(StateLayout.PairBase, Gpr.Rsp);
+        _asm.StoreState(StateLayout.ResumeRsp, Gpr.Rsp);
+
+        // The first block polls, and managed code sets the limit then.
+        _asm.MoveImmediate(Gpr.Rax, ulong.MaxValue);
+        _asm.StoreState(StateLayout.Limit, Gpr.Rax);
+        _asm.Jump(Reload);
+    }
+
+    private void EmitExit()
+    {
+        Exit = _asm.Position;
+        LdMxcsr(StateLayout.DefaultMxcsr);
+        _asm.Bytes([0xC5, 0xF8, 0x77]); // vzeroupper
+        _asm.LoadState(Gpr.Rsp, StateLayout.HostRsp);
+        if (_windows)
+        {
+            for (int i = 6; i < 16; i++)
+            {
+                MoveXmm(store: false, i, (i - 6) * 16);
+            }
+        }
+
+        _asm.AluImmediate(Alu.Add, Gpr.Rsp, 168);
+        int[] saved = Saved();
+        for (int i = saved.Length - 1; i >= 0; i--)
+        {
+            Pop(saved[i]);
+        }
+
+        _asm.Return();
+    }
+
+    // Everything from the state, then jmp [ResumeTarget] with rsp = [ResumeRsp].
+    private void EmitReload()
+    {
+        Reload = _asm.Position;
+        EmitLoadGuest();
+        _asm.LoadState(Gpr.Rsp, StateLayout.ResumeRsp);
+        _asm.JumpState(StateLayout.ResumeTarget);
+    }
+
+    private int EmitCallback(int kind)
+    {
+        int start = _asm.Position;
+        EmitSpillGuest();
+        _asm.StoreState(StateLayout.ResumeRsp, Gpr.Rsp);
+        _asm.LoadState(FirstArgument, StateLayout.Handle);
+        _asm.AluImmediate(Alu.And, Gpr.Rsp, -64);
+        _asm.AluImmediate(Alu.Sub, Gpr.Rsp, 64);
+        _asm.CallState(StateLayout.Callbacks + (kind * 8));
+        _asm.RegisterForm(0x85, Gpr.Rax, Gpr.Rax, wide: true); // test rax,rax
+        int toReturn = _asm.JumpIf(Condition.Equal, _asm.Position);
+        _asm.StoreState(StateLayout.ResumeTarget, Gpr.Rax);
+        _asm.Jump(Reload);
+
+        _asm.PatchRelative(toReturn, _asm.Position);
+        EmitLoadGuest();
+        _asm.LoadState(Gpr.Rsp, StateLayout.ResumeRsp);
+        _asm.Return();
+        return start;
+    }
+
+    private void EmitSpillGuest()
+    {
+        _asm.StoreState(StateLayout.Register(Gpr.Rax), Gpr.Rax);
+        _asm.StoreState(StateLayout.Register(Gpr.Rcx), Gpr.Rcx);
+        _asm.FlagsToRax();
+        _asm.RegisterForm(0x0FB6, Gpr.Rcx, Gpr.Rax, wide: false); // movzx ecx,al
+        _asm.Shift(4, Gpr.Rcx, 11, wide: false);
+        _asm.Bytes([0x0F, 0xB6, 0xC4]); // movzx eax,ah
+        _asm.AluImmediate(Alu.And, Gpr.Rax, 0xD5, wide: false);
+        _asm.RegisterForm(0x0B, Gpr.Rax, Gpr.Rcx, wide: false); // or eax,ecx
+        _asm.StoreState(StateLayout.ArithmeticFlags, Gpr.Rax);
+        _asm.StoreState(StateLayout.Register(Gpr.Rsp), Gpr.GuestRsp);
+        _asm.StoreState(StateLayout.Scratch0, Gpr.T0);
+        foreach (int register in MappedRegisters())
+        {
+            if (register is not (Gpr.Rax or Gpr.Rcx))
+            {
+                _asm.StoreState(StateLayout.Register(register), register);
+            }
+        }
+
+        for (int i = 0; i < VectorRegisters; i++)
+        {
+            Ymm(0x7F, i);
+        }
+
+        _asm.State(0x0FAE, 3, StateLayout.Mxcsr, wide: false); // stmxcsr
+        LdMxcsr(StateLayout.DefaultMxcsr);
+        _asm.Bytes([0xC5, 0xF8, 0x77]); // vzeroupper
+    }
+
+    private void EmitLoadGuest()
+    {
+        for (int i = 0; i < VectorRegisters; i++)
+        {
+            Ymm(0x6F, i);
+        }
+
+        LdMxcsr(StateLayout.Mxcsr);
+        _asm.LoadState(Gpr.Rax, StateLayout.ArithmeticFlags);
+        _asm.MoveRegister32(Gpr.Rcx, Gpr.Rax);
+        _asm.Bytes([0x88, 0xC4]); // mov ah,al
+        _asm.Shift(5, Gpr.Rcx, 11, wide: false);
+        _asm.Bytes([0x88, 0xC8]); // mov al,cl
+        _asm.FlagsFromRax();
+        _asm.LoadState(Gpr.GuestRsp, StateLayout.Register(Gpr.Rsp));
+        _asm.LoadState(Gpr.T0, StateLayout.Scratch0);
+        foreach (int register in MappedRegisters())
+        {
+            _asm.LoadState(register, StateLayout.Register(register));
+        }
+    }
+
+    // T0 = guest target. The pair stack is emptied; its base entry is still there.
+    private void EmitReturnMiss()
+    {
+        ReturnMiss = _asm.Position;
+        _asm.LoadState(Gpr.Rsp, StateLayout.PairBase);
+        // falls into Dispatch
+    }
+
+    private void EmitDispatch()
+    {
+        Dispatch = _asm.Position;
+        _asm.StoreState(StateLayout.ParkRax, Gpr.Rax);
+        _asm.FlagsToRax();
+        _asm.AluState(Alu.Cmp, Gpr.Rsp, StateLayout.Limit);
+        int poll = _asm.JumpIf(Condition.Below, _asm.Position);
+        _asm.Bytes([0x45, 0x69, 0xDA]); // imul r11d,r10d,imm32
+        _asm.Int32(unchecked((int)BranchHashMultiplier));
+        _asm.Shift(5, Gpr.T1, BranchHashShift, wide: false);
+        _asm.AluImmediate(Alu.And, Gpr.T1, (BranchHashEntries - 1) << 4, wide: false);
+        _asm.AluState(Alu.Add, Gpr.T1, StateLayout.BranchHash);
+        _asm.Memory(0x3B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true); // cmp r10,[r11]
+        int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        _asm.FlagsFromRax();
+        _asm.LoadState(Gpr.Rax, StateLayout.ParkRax);
+        _asm.Memory(0xFF, 4, Gpr.T1, -1, 1, 8, wide: false); // jmp [r11+8]
+
+        _asm.PatchRelative(poll, _asm.Position);
+        _asm.PatchRelative(miss, _asm.Position);
+        _asm.FlagsFromRax();
+        _asm.LoadState(Gpr.Rax, StateLayout.ParkRax);
+        _asm.Jump(Callback(CallbackKind.Dispatch));
+    }
+
+    /// <summary>Multiplier and shift of the branch hash: entry = (low32(address) * multiplier >> shift) masked.</summary>
+    public const uint BranchHashMultiplier = 0x9E3779B1;
+    public const int BranchHashShift = 16;
+
+    /// <summary>Byte offset of the hash entry for an address.</summary>
+    public static int BranchHashOffset(ulong address) =>
+        (int)(((uint)address * BranchHashMultiplier) >> BranchHashShift) & ((BranchHashEntries - 1) << 4);
+
+    private void EmitFpuSave()
+    {
+        FpuSave = _asm.Position;
+        _asm.Bytes(_windows ? [0x48, 0x0F, 0xAE, 0x01] : [0x48, 0x0F, 0xAE, 0x07]); // fxsave64 [arg]
+        _asm.Return();
+    }
+
+    private void EmitFpuRestore()
+    {
+        FpuRestore = _asm.Position;
+        _asm.Bytes([0xDB, 0xE3]); // fninit: frstor would deliver a pending exception
+        _asm.Bytes(_windows ? [0xDD, 0x21] : [0xDD, 0x27]); // frstor [arg]
+        _asm.Return();
+    }
+
+    private static IEnumerable<int> MappedRegisters()
+    {
+        for (int register = 0; register < 16; register++)
+        {
+            if (register != Gpr.Rsp && Array.IndexOf(s_memoryHomed, register) < 0)
+            {
+                yield return register;
+            }
+        }
+    }
+
+    private int[] Saved() => _windows
+        ? [Gpr.Rbx, Gpr.Rbp, Gpr.R12, Gpr.R13, Gpr.R14, Gpr.R15, Gpr.Rdi, Gpr.Rsi]
+        : [Gpr.Rbx, Gpr.Rbp, Gpr.R12, Gpr.R13, Gpr.R14, Gpr.R15];
+
+    private void Push(int register)
+    {
+        if (register >= 8)
+        {
+            _asm.Byte(0x41);
+        }
+
+        _asm.Byte(0x50 | (register & 7));
+    }
+
+    private void Pop(int register)
+    {
+        if (register >= 8)
+        {
+            _asm.Byte(0x41);
+        }
+
+        _asm.Byte(0x58 | (register & 7));
+    }
+
+    private void LeaCode(int register, int offset)
+    {
+        _asm.Byte(0x48 | ((register & 8) >> 1));
+        _asm.Byte(0x8D);
+        _asm.Byte(((register & 7) << 3) | 5);
+        _asm.Int32(offset - (_asm.Position + 4));
+    }
+
+    private void LdMxcsr(int stateOffset) => _asm.State(0x0FAE, 2, stateOffset, wide: false);
+
+    private void MoveXmm(bool store, int xmm, int displacement)
+    {
+        // movups [rsp+disp32], xmm / reverse
+        if (xmm >= 8)
+        {
+            _asm.Byte(0x44);
+        }
+
+        _asm.Bytes([0x0F, (byte)(store ? 0x11 : 0x10), (byte)(0x84 | ((xmm & 7) << 3)), 0x24]);
+        _asm.Int32(displacement);
+    }
+
+    // vmovdqa ymm, [state] (6F) or the reverse (7F)
+    private void Ymm(int opcode, int ymm)
+    {
+        _asm.Byte(0xC5);
+        _asm.Byte((ymm >= 8 ? 0 : 0x80) | 0x7D);
+        _asm.Byte(opcode);
+        _asm.Byte(((ymm & 7) << 3) | 5);
+        _asm.Displacement(StateLayout.Vectors + (ymm * 32));
+    }
+}

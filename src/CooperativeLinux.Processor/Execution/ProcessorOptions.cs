@@ -1,0 +1,23 @@
+namespace CooperativeLinux.Processor.Execution;
+
+/// <summary>Sizes and stress switches of the processor.</summary>
+public sealed record ProcessorOptions
+{
+    /// <summary>Bytes of translated code kept per vCPU; all of it is dropped when full.</summary>
+    public int CodeCacheSize { get; init; } = 64 << 20;
+
+    /// <summary>Most guest instructions in a block; 1 for tests. 1 to 256.</summary>
+    public int MaxBlockInstructions { get; init; } = 64;
+
+    /// <summary>Uses no stack windows: every stack access goes through the TLB.</summary>
+    public bool NoStackWindows { get; init; }
+
+    /// <summary>Every access is resolved in managed code and every block has one instruction.</summary>
+    public bool AlwaysCareful { get; init; }
+
+    /// <summary>Empties the TLB at every managed callback.</summary>
+    public bool FlushAlways { get; init; }
+
+    /// <summary>Runs the independent verifier on every emitted block.</summary>
+    public bool Verify { get; init; }
+}

@@ -1,0 +1,479 @@
+using System.Runtime.InteropServices;
+using CooperativeLinux.Host.Faults;
+using CooperativeLinux.Host.Memory;
+using CooperativeLinux.Processor.Cache;
+using CooperativeLinux.Processor.Decoding;
+using CooperativeLinux.Processor.Emission;
+using CooperativeLinux.Processor.Memory;
+using Iced.Intel;
+
+namespace CooperativeLinux.Processor.Execution;
+
+// Finding, translating and linking blocks, and the callbacks that do not return to their caller.
+public sealed unsafe partial class Vcpu
+{
+    private readonly Dictionary<(ulong Page, ulong Frame), uint> _pageIds = [];
+
+    // The first instruction at State.Rip runs as a careful block.
+    private bool _careful;
+    private bool _noStackWindow;
+
+    // The careful block that was entered last runs under the trap flag: a debug exception follows it.
+    private bool _stepping;
+    private byte* _emptyHash;
+
+    internal nint Fail(Exception failure)
+    {
+        _failure ??= failure;
+        _stop = true;
+        return (nint)(_code.Code + _stubs.Exit);
+    }
+
+    internal nint OnLink()
+    {
+        Statistics.Links++;
+        int number = (int)_engine->Argument;
+        BlockExit exit = _cache.Exits[number];
+        State->Rip = exit.Target;
+        long flushes = _cache.Flushes;
+        Block? block = NextBlock();
+        if (block == null)
+        {
+            return ExitCode();
+        }
+
+        bool samePage = ((exit.Target ^ exit.Owner.Key.Virtual) & ~0xFFFUL) == 0;
+        bool checkedEntry = block.Key.User && !samePage;
+        if (flushes == _cache.Flushes && exit.Owner.Key.Variant != BlockVariant.Careful && block.Key.Virtual == exit.Target && block.Key.User == exit.Owner.Key.User
+            && block.Key.Variant != BlockVariant.Careful
+            && (samePage || block.Key.User || Mmu.IsKernelHalf(exit.Target)))
+        {
+            _cache.Link(number, block, checkedEntry ? block.CheckedEntry : block.Entry);
+        }
+
+        return EntryOf(block);
+    }
+
+    internal nint OnDispatch()
+    {
+        Statistics.Dispatches++;
+        State->Rip = _engine->Scratch0;
+        return Continue();
+    }
+
+    internal nint OnPoll()
+    {
+        Statistics.Polls++;
+        return Continue();
+    }
+
+    internal nint OnPageCheck()
+    {
+        Statistics.PageChecks++;
+        return Continue();
+    }
+
+    internal nint OnSyscall()
+    {
+        Statistics.Syscalls++;
+        _stepping = false;
+        _environment.OnSyscall(this);
+        return Continue();
+    }
+
+    internal nint OnEnvironment()
+    {
+        Statistics.EnvironmentCalls++;
+        Instruction instruction = _cache.Instructions[(int)_engine->Argument].Instruction;
+        _environment.OnInstruction(this, instruction);
+        _stepping &= State->Rip == instruction.NextIP;
+        return Continue();
+    }
+
+    internal nint OnRaise()
+    {
+        byte vector = (byte)_engine->Argument;
+        if (vector == GuestException.InvalidOpcode)
+        {
+            CountUndefined();
+        }
+
+        Raise(new GuestException(vector));
+        return Continue();
+    }
+
+    internal nint OnFault()
+    {
+        FaultRecord fault = _engine->Fault;
+        int offset = (int)((byte*)fault.Rip - _code.Code);
+        Block block = _cache.FindByHostOffset(offset)
+            ?? throw new InvalidOperationException($"Host fault {fault.Kind} at {fault.Address:x} in the engine's own code (offset {offset:x}).");
+        FaultPoint point = FindFaultPoint(block, offset);
+        State->Rip = block.Key.Virtual + point.GuestOffset;
+        if (point.FlagsParked)
+        {
+            TakeParkedFlags();
+        }
+
+        if (point.ParkedRegister != 255)
+        {
+            State->Registers[point.ParkedRegister] = _engine->Park1;
+        }
+
+        GuestException exception;
+        switch (fault.Kind)
+        {
+            case FaultKind.Arithmetic:
+                exception = new GuestException(GuestException.DivideError);
+                break;
+            case FaultKind.FloatingPoint:
+                exception = new GuestException(IsX87At(State->Rip) ? GuestException.FloatingPoint : GuestException.SimdFloatingPoint);
+                break;
+            case FaultKind.AccessViolation when fault.Address - (ulong)_code.Poison >= CodeMemory.GuardSize:
+                throw new InvalidOperationException($"Host access to {fault.Address:x} in a block at {State->Rip:x}.");
+            case FaultKind.AccessViolation or FaultKind.Bus or FaultKind.GeneralProtection:
+                // Every confined address is mapped, but for the poison page: what is left is alignment and non-canonical stacks.
+                exception = new GuestException(GuestException.GeneralProtection);
+                break;
+            default:
+                throw new InvalidOperationException($"Host fault {fault.Kind} in a block at {State->Rip:x}.");
+        }
+
+        Raise(exception);
+        return Continue();
+    }
+
+    /// <summary>Host address where the guest goes on from <see cref="State"/>, after events and with all exceptions of the
+    /// instruction fetch delivered.</summary>
+    private nint Continue()
+    {
+        if (TryContinueKnown(out nint entry))
+        {
+            return entry;
+        }
+
+        Block? block = NextBlock();
+        return block == null ? ExitCode() : EntryOf(block);
+    }
+
+    private void Raise(in GuestException exception)
+    {
+        _stepping = false;
+        _environment.OnException(this, exception);
+    }
+
+    private byte* EmptyHash()
+    {
+        if (_emptyHash == null)
+        {
+            _emptyHash = (byte*)NativeMemory.AlignedAlloc(Stubs.BranchHashEntries * 16, 4096);
+            TlbContext.ClearHash(_emptyHash, (nint)(_code.Code + _stubs.ReturnMiss));
+        }
+
+        return _emptyHash;
+    }
+
+    private nint ExitCode() => (nint)(_code.Code + _stubs.Exit);
+
+    private nint EntryOf(Block block)
+    {
+        if (_resetPairs)
+        {
+            _engine->ResumeRsp = _engine->PairBase;
+            _resetPairs = false;
+        }
+
+        bool user = block.Key.User;
+        _engine->BranchHash = (ulong)(user ? _mmu.Current.UserBranchHash : _kernelHash);
+        nint entry = (nint)(_code.Code + block.Entry);
+        if (_stepping)
+        {
+            _engine->BranchHash = (ulong)EmptyHash();
+            _engine->ResumeRsp = _engine->PairBase;
+            return entry;
+        }
+
+        if ((block.Key.Variant == BlockVariant.Normal || (_options.NoStackWindows && block.Key.Variant == BlockVariant.NoStackWindow)) && (user || Mmu.IsKernelHalf(block.Key.Virtual)))
+        {
+            ulong* slot = (ulong*)((byte*)_engine->BranchHash + Stubs.BranchHashOffset(block.Key.Virtual));
+            slot[0] = block.Key.Virtual;
+            slot[1] = (ulong)entry;
+        }
+
+        return entry;
+    }
+
+    // The usual case without a search: the target is in the branch hash of the mode that is on now.
+    private bool TryContinueKnown(out nint entry)
+    {
+        entry = 0;
+        ulong rip = State->Rip;
+        if (_careful || _noStackWindow || _stepping || rip == 0 || (State->SystemFlags & RflagsBits.Trap) != 0
+            || Volatile.Read(ref _engine->Limit) == ulong.MaxValue)
+        {
+            return false;
+        }
+
+        byte* hash = State->UserMode != 0 ? _mmu.Current.UserBranchHash : _kernelHash;
+        ulong* slot = (ulong*)(hash + Stubs.BranchHashOffset(rip));
+        if (slot[0] != rip)
+        {
+            return false;
+        }
+
+        if (_resetPairs)
+        {
+            _engine->ResumeRsp = _engine->PairBase;
+            _resetPairs = false;
+        }
+
+        _engine->BranchHash = (ulong)hash;
+        entry = (nint)slot[1];
+        return true;
+    }
+
+    private Block? NextBlock()
+    {
+        for (;;)
+        {
+            if (Volatile.Read(ref _engine->Limit) == ulong.MaxValue)
+            {
+                if (_stop)
+                {
+                    return null;
+                }
+
+                AnswerPoll();
+                if (_stop)
+                {
+                    return null;
+                }
+            }
+
+            if (_stepping)
+            {
+                Raise(new GuestException(GuestException.Debug));
+            }
+
+            bool trap = (State->SystemFlags & RflagsBits.Trap) != 0;
+            BlockVariant variant = _careful || trap || _options.AlwaysCareful ? BlockVariant.Careful
+                : _noStackWindow || _options.NoStackWindows ? BlockVariant.NoStackWindow : BlockVariant.Normal;
+            ulong rip = State->Rip;
+            bool user = State->UserMode != 0;
+            if (!TryFetch(rip, user, out byte* page, out ulong frame, out GuestException fault))
+            {
+                Raise(fault);
+                continue;
+            }
+
+            BlockKey key = new((frame << 12) | (rip & 0xFFF), rip, user, variant);
+            Block? block = _cache.Find(key) ?? Translate(key, page);
+            if (block != null)
+            {
+                _careful = false;
+                _noStackWindow = false;
+                _stepping = trap;
+                return block;
+            }
+        }
+    }
+
+    private void AnswerPoll()
+    {
+        // The pair stack may also just be full: it is emptied in either case.
+        _resetPairs = _running;
+        Volatile.Write(ref _engine->Limit, _engine->PairBase == 0 ? 0 : _engine->PairBase - Stubs.PairStackBytes);
+        if (Interlocked.Exchange(ref _engine->PollRequested, 0) != 0)
+        {
+            ProcessCodeWrites();
+            if (!_stop)
+            {
+                _environment.OnPoll(this);
+            }
+        }
+    }
+
+    private Block? Translate(in BlockKey key, byte* page)
+    {
+        if (_cache.FreeBytes < BlockEmitter.MaxBlockBytes)
+        {
+            FlushCode();
+        }
+
+        int offset = (int)(key.Virtual & 0xFFF);
+        int limit = key.Variant == BlockVariant.Careful ? 1 : _options.MaxBlockInstructions;
+        int firstLength = 4096 - offset;
+        byte* second = null;
+        ulong secondFrame = 0;
+        _decoder.Decode(page + offset, firstLength, null, key.Virtual, limit);
+        if (_decoder.NeedsMoreBytes)
+        {
+            ulong next = (key.Virtual | 0xFFF) + 1;
+            if (!TryFetch(next, key.User, out second, out secondFrame, out GuestException fault))
+            {
+                Raise(fault);
+                return null;
+            }
+
+            _decoder.Decode(page + offset, firstLength, second, key.Virtual, 1);
+        }
+
+        if (!_cache.IsCode(key.Physical >> 12))
+        {
+            _mmu.ForgetWritable(page);
+        }
+
+        if (second != null && !_cache.IsCode(secondFrame))
+        {
+            _mmu.ForgetWritable(second);
+        }
+
+        uint pageId = key.User ? PageId(key.Virtual & ~0xFFFUL, key.Physical >> 12) : 0;
+        int start = _asm.Position;
+        Block block;
+        try
+        {
+            block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId, TlbContext.PageSlot(key.Virtual));
+        }
+        catch (InvalidOperationException)
+        {
+            _asm.Position = start;
+            throw;
+        }
+
+        Statistics.BlocksTranslated++;
+        Statistics.InstructionsTranslated += _decoder.Count;
+        if (key.Variant == BlockVariant.Careful)
+        {
+            Statistics.CarefulBlocks++;
+        }
+
+        return block;
+    }
+
+    private uint PageId(ulong page, ulong frame)
+    {
+        if (!_pageIds.TryGetValue((page, frame), out uint id))
+        {
+            id = (uint)_pageIds.Count + 1;
+            _pageIds.Add((page, frame), id);
+        }
+
+        return id;
+    }
+
+    private void FlushCode()
+    {
+        Statistics.CacheFlushes++;
+        _cache.Clear();
+        _pageIds.Clear();
+        nint miss = (nint)(_code.Code + _stubs.ReturnMiss);
+        TlbContext.ClearHash(_kernelHash, miss);
+        _mmu.KernelCodePages.Clear();
+        foreach (TlbContext context in _mmu.Contexts)
+        {
+            context.ClearUserCode();
+        }
+
+        _resetPairs = true;
+    }
+
+    private FaultPoint FindFaultPoint(Block block, int hostOffset)
+    {
+        FaultPoint found = new(0, 0, false, 255);
+        for (int i = block.FirstFaultPoint; i < block.FirstFaultPoint + block.FaultPointCount; i++)
+        {
+            if (_cache.FaultPoints[i].HostOffset > hostOffset)
+            {
+                break;
+            }
+
+            found = _cache.FaultPoints[i];
+        }
+
+        return found;
+    }
+
+    private void OnBlockDropped(Block block)
+    {
+        Statistics.BlocksDropped++;
+        int offset = Stubs.BranchHashOffset(block.Key.Virtual);
+        ulong entry = (ulong)(_code.Code + block.Entry);
+        if (!block.Key.User)
+        {
+            ForgetTarget(_kernelHash, offset, entry);
+            return;
+        }
+
+        foreach (TlbContext context in _mmu.Contexts)
+        {
+            ForgetTarget(context.UserBranchHash, offset, entry);
+        }
+    }
+
+    private void ForgetTarget(byte* hash, int offset, ulong entry)
+    {
+        ulong* slot = (ulong*)(hash + offset);
+        if (slot[1] == entry)
+        {
+            slot[0] = 0;
+            slot[1] = (ulong)(_code.Code + _stubs.ReturnMiss);
+        }
+    }
+
+    private void OnCodeMappingChanged(TlbContext? context, ulong page, ulong frame)
+    {
+        _resetPairs = true;
+        if (context == null)
+        {
+            _cache.DropMapped(frame, page);
+        }
+        else
+        {
+            context.ClearUserCode();
+        }
+    }
+
+    private void TakeParkedFlags()
+    {
+        uint image = _engine->ParkedFlags;
+        State->ArithmeticFlags = ((image >> 8) & 0xD5) | ((image & 1) << 11);
+    }
+
+    // Whether the instruction belongs to the x87 and MMX world, whose exceptions are #MF.
+    private bool IsX87At(ulong rip)
+    {
+        Instruction instruction = DecodeAt(rip);
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            if (instruction.GetOpKind(i) == OpKind.Register && instruction.GetOpRegister(i).IsMM())
+            {
+                return true;
+            }
+        }
+
+        return instruction.Mnemonic == Mnemonic.Wait
+            || Array.Exists(instruction.CpuidFeatures, f => f is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX);
+    }
+
+    private Instruction DecodeAt(ulong rip)
+    {
+        Span<byte> bytes = stackalloc byte[15];
+        int length = 0;
+        while (length < bytes.Length && TryReadOperand(rip + (ulong)length, out byte value, out _))
+        {
+            bytes[length++] = value;
+        }
+
+        Decoder decoder = Decoder.Create(64, bytes[..length].ToArray(), InstructionPolicy.DecoderOptions);
+        decoder.Decode(out Instruction instruction);
+        return instruction;
+    }
+
+    private void CountUndefined()
+    {
+        Instruction instruction = DecodeAt(State->Rip);
+        string name = instruction.IsInvalid ? "(no instruction)" : instruction.Mnemonic.ToString();
+        Statistics.Undefined[name] = Statistics.Undefined.GetValueOrDefault(name) + 1;
+    }
+}

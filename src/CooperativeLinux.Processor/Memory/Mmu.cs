@@ -1,0 +1,284 @@
+using CooperativeLinux.Processor.Emission;
+using CooperativeLinux.Processor.Execution;
+
+namespace CooperativeLinux.Processor.Memory;
+
+/// <summary>
+/// Address translation of one vCPU: the contexts it keeps, and their exact invalidation when the guest changes page tables.
+/// </summary>
+internal sealed unsafe class Mmu : IDisposable
+{
+    private const int ContextCount = 16;
+    private const ulong KernelHalf = 1UL << 63;
+
+    private readonly PageTables _tables;
+    private readonly TlbContext[] _contexts = new TlbContext[ContextCount];
+    private readonly EngineState* _engine;
+    private readonly byte* _poison;
+    private long _clock;
+
+    /// <param name="missStub">Host address that empty branch-hash entries lead to.</param>
+    public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint missStub)
+    {
+        _tables = new PageTables(memory);
+        _engine = engine;
+        _poison = poison;
+        for (int i = 0; i < ContextCount; i++)
+        {
+            _contexts[i] = new TlbContext(i, poison, missStub);
+        }
+
+        Current = _contexts[0];
+        Select(Current);
+    }
+
+    /// <summary>A code page's mapping may have changed: (context, page address, frame). Context null: kernel half.</summary>
+    public Action<TlbContext?, ulong, ulong>? CodeMappingChanged { get; set; }
+
+    public TlbContext Current { get; private set; }
+
+    public IReadOnlyList<TlbContext> Contexts => _contexts;
+
+    public PageTables Tables => _tables;
+
+    /// <summary>Kernel pages whose code was entered: page address to frame.</summary>
+    public Dictionary<ulong, ulong> KernelCodePages { get; } = [];
+
+    public static bool IsKernelHalf(ulong address) => address >= KernelHalf;
+
+    public static bool IsCanonical(ulong address) => (ulong)((long)(address << 16) >> 16) == address;
+
+    /// <summary>Switches roots. Returns whether user code mappings may differ from before.</summary>
+    public bool SetRoots(ulong kernelRoot, ulong userRoot)
+    {
+        bool changed = false;
+        if (Current.KernelRoot != kernelRoot)
+        {
+            TlbContext? next = null;
+            TlbContext oldest = _contexts[0];
+            foreach (TlbContext context in _contexts)
+            {
+                if (context.KernelRoot == kernelRoot)
+                {
+                    next = context;
+                }
+
+                if (context.LastUse < oldest.LastUse)
+                {
+                    oldest = context;
+                }
+            }
+
+            if (next == null)
+            {
+                next = oldest;
+                next.Clear();
+                next.KernelRoot = kernelRoot;
+                next.UserRoot = 0;
+            }
+
+            Select(next);
+            changed = true;
+        }
+
+        if (userRoot != 0 && Current.UserRoot != userRoot)
+        {
+            if (Current.UserRoot != 0)
+            {
+                Current.Clear();
+            }
+
+            Current.UserRoot = userRoot;
+            changed = true;
+        }
+
+        return changed;
+    }
+
+    /// <summary>Forgets a root that is no page table any more.</summary>
+    public void DropRoot(ulong root)
+    {
+        foreach (TlbContext context in _contexts)
+        {
+            if (context.KernelRoot == root || context.UserRoot == root)
+            {
+                context.Clear();
+                if (context != Current)
+                {
+                    context.KernelRoot = 0;
+                    context.UserRoot = 0;
+                    context.LastUse = 0;
+                }
+            }
+        }
+    }
+
+    public void FlushCurrent()
+    {
+        Current.Clear();
+        ClearStackWindows();
+        foreach (TlbContext context in _contexts)
+        {
+            if (context != Current && context.KernelRoot != 0)
+            {
+                context.ClearTlb();
+            }
+        }
+    }
+
+    public void FlushAll()
+    {
+        foreach (TlbContext context in _contexts)
+        {
+            if (context.KernelRoot != 0 || context == Current)
+            {
+                context.Clear();
+            }
+        }
+
+        ClearStackWindows();
+    }
+
+    /// <summary>Forgets one page; in the kernel half in all contexts.</summary>
+    public void FlushPage(ulong address) => FlushPage(address, IsKernelHalf(address) ? uint.MaxValue : Current.Bit, keepsCode: false);
+
+    /// <summary>An entry of a table is about to change or has changed: forgets what the old value gave.</summary>
+    /// <param name="entryAddress">Guest-physical address of the entry.</param>
+    /// <param name="oldValue">Value before.</param>
+    /// <param name="newValue">Value after; 0 if not known.</param>
+    public void EntryChanged(ulong entryAddress, ulong oldValue, ulong newValue)
+    {
+        if ((oldValue & Pte.Present) == 0)
+        {
+            return;
+        }
+
+        TableInfo* info = _tables.Info(entryAddress >> 12);
+        if (info == null || info->Level == 0)
+        {
+            return;
+        }
+
+        if (info->Level == 1)
+        {
+            ulong address = info->VirtualBase + (((entryAddress >> 3) & 511) << 12);
+            FlushPage(address, IsKernelHalf(address) ? uint.MaxValue : info->Contexts, KeepsCode(oldValue, newValue));
+            return;
+        }
+
+        foreach (TlbContext context in _contexts)
+        {
+            if ((info->Contexts & context.Bit) != 0)
+            {
+                context.Clear();
+            }
+        }
+
+        info->Contexts &= Current.Bit;
+        ClearStackWindows();
+    }
+
+    public void MarkTable(ulong frame, int level)
+    {
+        TableInfo* info = _tables.Info(frame);
+        if (info == null)
+        {
+            return;
+        }
+
+        if (level == 0)
+        {
+            if (info->Level == 4)
+            {
+                DropRoot(frame);
+            }
+
+            *info = default;
+        }
+        else
+        {
+            info->Level = (byte)level;
+        }
+    }
+
+    /// <summary>Takes a page out of everything through which it could be written unnoticed.</summary>
+    public void ForgetWritable(byte* hostPage)
+    {
+        foreach (TlbContext context in _contexts)
+        {
+            if (context.KernelRoot != 0 || context == Current)
+            {
+                context.ForgetWritable(hostPage);
+            }
+        }
+
+        ClearStackWindows();
+    }
+
+    public void ClearStackWindows()
+    {
+        // No access can pass with this page unless its address is non-canonical, and then it meets the poison page.
+        const ulong Nowhere = 0x8000_0000_0000_0000;
+        _engine->KernelStackPage = Nowhere;
+        _engine->UserStackPage = Nowhere;
+        _engine->KernelStackDelta = (ulong)_poison - Nowhere;
+        _engine->UserStackDelta = (ulong)_poison - Nowhere;
+    }
+
+    public void Dispose()
+    {
+        _tables.Dispose();
+        foreach (TlbContext context in _contexts)
+        {
+            context.Dispose();
+        }
+    }
+
+    // The same frame is executable before and after.
+    private static bool KeepsCode(ulong oldValue, ulong newValue)
+    {
+        const ulong Matters = Pte.Present | Pte.User | Pte.NoExecute | Pte.FrameMask;
+        return (oldValue & Matters) == (newValue & Matters) && (newValue & Pte.NoExecute) == 0;
+    }
+
+    private void FlushPage(ulong address, uint contexts, bool keepsCode)
+    {
+        foreach (TlbContext context in _contexts)
+        {
+            if ((contexts & context.Bit) == 0)
+            {
+                continue;
+            }
+
+            context.Forget(address);
+            if (!keepsCode && context.UserCodePages.Remove(address & ~0xFFFUL, out ulong frame))
+            {
+                CodeMappingChanged?.Invoke(context, address & ~0xFFFUL, frame);
+            }
+        }
+
+        if (!keepsCode && IsKernelHalf(address) && KernelCodePages.Remove(address & ~0xFFFUL, out ulong kernelFrame))
+        {
+            CodeMappingChanged?.Invoke(null, address & ~0xFFFUL, kernelFrame);
+        }
+
+        ulong page = address & ~0xFFFUL;
+        if (_engine->KernelStackPage == page || _engine->UserStackPage == page)
+        {
+            ClearStackWindows();
+        }
+    }
+
+    private void Select(TlbContext context)
+    {
+        Current = context;
+        context.LastUse = ++_clock;
+        for (int i = 0; i < 4; i++)
+        {
+            _engine->Tlbs[i] = (ulong)context.Array((TlbArray)i);
+        }
+
+        _engine->PageSlots = (ulong)context.PageSlots;
+        ClearStackWindows();
+    }
+}

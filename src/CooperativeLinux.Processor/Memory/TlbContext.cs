@@ -1,0 +1,162 @@
+using System.Runtime.InteropServices;
+using CooperativeLinux.Processor.Emission;
+
+namespace CooperativeLinux.Processor.Memory;
+
+/// <summary>The four TLB arrays of a context.</summary>
+internal enum TlbArray
+{
+    KernelRead,
+    KernelWrite,
+    UserRead,
+    UserWrite,
+}
+
+/// <summary>
+/// Cached translations of one guest address space: TLB arrays, checked code pages and indirect branch targets, in the form
+/// that emitted code reads.
+/// </summary>
+/// <remarks>
+/// A TLB entry is {guest page address, host page address}; the index is bits 12… of the address. An empty entry holds
+/// a page address that belongs to another index, so no address that selects the entry can match it.
+/// </remarks>
+internal sealed unsafe class TlbContext : IDisposable
+{
+    public const int TlbBits = 9;
+    public const int TlbEntries = 1 << TlbBits;
+    public const int TlbBytes = TlbEntries * 16;
+    public const int PageSlotCount = 1024;
+
+    private const int HashBytes = Stubs.BranchHashEntries * 16;
+    private const int SlotsOffset = 4 * TlbBytes;
+    private const int HashOffset = SlotsOffset + (PageSlotCount * 4);
+
+    private readonly byte* _memory;
+    private readonly byte* _poison;
+    private readonly nint _missStub;
+
+    public TlbContext(int index, byte* poison, nint missStub)
+    {
+        Index = index;
+        _poison = poison;
+        _missStub = missStub;
+        _memory = (byte*)NativeMemory.AlignedAlloc(HashOffset + HashBytes, 4096);
+        Clear();
+    }
+
+    public int Index { get; }
+
+    public uint Bit => 1u << Index;
+
+    /// <summary>L4 frame of the kernel's table; 0: free.</summary>
+    public ulong KernelRoot { get; set; }
+
+    public ulong UserRoot { get; set; }
+
+    public long LastUse { get; set; }
+
+    /// <summary>User pages whose code was entered: page address to frame.</summary>
+    public Dictionary<ulong, ulong> UserCodePages { get; } = [];
+
+    public byte* PageSlots => _memory + SlotsOffset;
+
+    public byte* UserBranchHash => _memory + HashOffset;
+
+    public byte* Array(TlbArray array) => _memory + ((int)array * TlbBytes);
+
+    public static int PageSlot(ulong address) => (int)((address >> 12) ^ (address >> 22)) & (PageSlotCount - 1);
+
+    public void Fill(TlbArray array, ulong address, byte* hostPage)
+    {
+        ulong* entry = Entry(array, address);
+        entry[0] = address & ~0xFFFUL;
+        entry[1] = (ulong)hostPage;
+    }
+
+    public bool Find(TlbArray array, ulong address, out byte* hostPage)
+    {
+        ulong* entry = Entry(array, address);
+        hostPage = (byte*)entry[1];
+        return entry[0] == (address & ~0xFFFUL);
+    }
+
+    /// <summary>Forgets one page in all arrays.</summary>
+    public void Forget(ulong address)
+    {
+        ulong page = address & ~0xFFFUL;
+        int index = (int)(address >> 12) & (TlbEntries - 1);
+        for (int array = 0; array < 4; array++)
+        {
+            ulong* entry = Entry((TlbArray)array, address);
+            if (entry[0] == page)
+            {
+                Empty(entry, index);
+            }
+        }
+    }
+
+    /// <summary>Takes a host page out of the write arrays, because code was translated from it.</summary>
+    public void ForgetWritable(byte* hostPage)
+    {
+        foreach (TlbArray array in (ReadOnlySpan<TlbArray>)[TlbArray.KernelWrite, TlbArray.UserWrite])
+        {
+            ulong* entry = (ulong*)Array(array);
+            for (int i = 0; i < TlbEntries; i++, entry += 2)
+            {
+                if (entry[1] == (ulong)hostPage)
+                {
+                    Empty(entry, i);
+                }
+            }
+        }
+    }
+
+    /// <summary>Forgets all data translations.</summary>
+    public void ClearTlb()
+    {
+        for (int array = 0; array < 4; array++)
+        {
+            ulong* entry = (ulong*)Array((TlbArray)array);
+            for (int i = 0; i < TlbEntries; i++, entry += 2)
+            {
+                Empty(entry, i);
+            }
+        }
+    }
+
+    /// <summary>Forgets what is known of user code pages.</summary>
+    public void ClearUserCode()
+    {
+        UserCodePages.Clear();
+        NativeMemory.Clear(PageSlots, PageSlotCount * 4);
+        ClearHash(UserBranchHash, _missStub);
+    }
+
+    public void Clear()
+    {
+        ClearTlb();
+        ClearUserCode();
+    }
+
+    /// <summary>Empties a branch hash. Key 0 is taken for empty: code at address 0 is simply never found.</summary>
+    public static void ClearHash(byte* hash, nint missStub)
+    {
+        ulong* entry = (ulong*)hash;
+        for (int i = 0; i < Stubs.BranchHashEntries; i++, entry += 2)
+        {
+            entry[0] = 0;
+            entry[1] = (ulong)missStub;
+        }
+    }
+
+    public void Dispose() => NativeMemory.AlignedFree(_memory);
+
+    private ulong* Entry(TlbArray array, ulong address) =>
+        (ulong*)(Array(array) + (((address >> 12) & (TlbEntries - 1)) * 16));
+
+    private void Empty(ulong* entry, int index)
+    {
+        entry[0] = (ulong)(index ^ (TlbEntries / 2)) << 12;
+        entry[1] = (ulong)_poison;
+    }
+}

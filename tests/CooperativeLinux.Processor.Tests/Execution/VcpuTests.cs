@@ -1,0 +1,129 @@
+using CooperativeLinux.Processor.Execution;
+using Iced.Intel;
+using Xunit;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace CooperativeLinux.Processor.Tests.Execution;
+
+public sealed unsafe class VcpuTests
+{
+    [Fact]
+    public void Run_CountingLoop_SumsUp()
+    {
+        using FlatMachine machine = new();
+        machine.Run(a =>
+        {
+            Label loop = a.CreateLabel();
+            a.xor(eax, eax);
+            a.mov(ecx, 1000);
+            a.Label(ref loop);
+            a.add(rax, rcx);
+            a.dec(ecx);
+            a.jnz(loop);
+            a.syscall();
+        });
+        Assert.Empty(machine.Exceptions);
+        Assert.Equal(500500UL, machine.Cpu.State->Rax);
+    }
+
+    [Fact]
+    public void Run_RecursiveCalls_Return()
+    {
+        using FlatMachine machine = new();
+        machine.Run(a =>
+        {
+            Label fib = a.CreateLabel();
+            Label small = a.CreateLabel();
+            a.mov(edi, 15);
+            a.call(fib);
+            a.syscall();
+            a.Label(ref fib);
+            a.cmp(edi, 2);
+            a.jb(small);
+            a.push(rdi);
+            a.sub(edi, 1);
+            a.call(fib);
+            a.pop(rdi);
+            a.push(rax);
+            a.sub(edi, 2);
+            a.call(fib);
+            a.pop(r10);
+            a.add(rax, r10);
+            a.ret();
+            a.Label(ref small);
+            a.mov(eax, edi);
+            a.ret();
+        });
+        Assert.Empty(machine.Exceptions);
+        Assert.Equal(610UL, machine.Cpu.State->Rax);
+        Assert.Equal(FlatMachine.StackTop, machine.Cpu.State->Rsp);
+    }
+
+    [Fact]
+    public void Run_LoadsAndStores_ReachGuestMemoryOnly()
+    {
+        using FlatMachine machine = new();
+        machine.Run(a =>
+        {
+            a.mov(rbx, FlatMachine.Data);
+            a.mov(r9, 0x1122334455667788);
+            a.mov(__[rbx + 8], r9);
+            a.mov(r11, 8);
+            a.mov(r10, __[rbx + r11]);
+            a.add(__qword_ptr[rbx + 8], 1);
+            a.mov(ah, __[rbx + 9]);
+            a.syscall();
+        });
+        Assert.Empty(machine.Exceptions);
+        Assert.Equal(0x1122334455667788UL, machine.Cpu.State->R10);
+        Assert.True(machine.Memory.TryRead(FlatMachine.Data + 8, out ulong stored));
+        Assert.Equal(0x1122334455667789UL, stored);
+        Assert.Equal(0x77UL, (machine.Cpu.State->Rax >> 8) & 0xFF);
+    }
+
+    [Fact]
+    public void Run_UnmappedAddress_RaisesPageFault()
+    {
+        using FlatMachine machine = new();
+        machine.Run(a =>
+        {
+            a.mov(rbx, 0x12345678000);
+            a.mov(__dword_ptr[rbx], 5);
+            a.syscall();
+        });
+        GuestException fault = Assert.Single(machine.Exceptions);
+        Assert.Equal(GuestException.PageFault, fault.Vector);
+        Assert.Equal(6u, fault.ErrorCode);
+        Assert.Equal(0x12345678000UL, fault.Address);
+        Assert.Equal(FlatMachine.Code + 10, machine.Cpu.State->Rip);
+    }
+
+    [Fact]
+    public void Run_DivideByZero_RaisesDivideError()
+    {
+        using FlatMachine machine = new();
+        machine.Run(a =>
+        {
+            a.xor(ecx, ecx);
+            a.mov(eax, 5);
+            a.div(ecx);
+            a.syscall();
+        });
+        Assert.Equal(GuestException.DivideError, Assert.Single(machine.Exceptions).Vector);
+    }
+
+    [Fact]
+    public void Run_EndlessLoop_StopsOnRequest()
+    {
+        using FlatMachine machine = new();
+        using Timer timer = new(_ => machine.Cpu.RequestStop(), null, 50, Timeout.Infinite);
+        machine.Run(a =>
+        {
+            Label loop = a.CreateLabel();
+            a.Label(ref loop);
+            a.jmp(loop);
+        });
+        Assert.Empty(machine.Exceptions);
+        Assert.Equal(FlatMachine.Code, machine.Cpu.State->Rip);
+    }
+}
