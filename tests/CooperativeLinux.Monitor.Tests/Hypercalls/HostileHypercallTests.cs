@@ -44,7 +44,7 @@ public sealed unsafe class HostileHypercallTests
                 domain.State->Rdx = Pick(random);
                 domain.State->R10 = Pick(random);
                 domain.State->R8 = Pick(random);
-                domain.State->Rsp = random.Next(2) == 0 ? TestDomain.Stack : Pick(random);
+                domain.State->Rsp = random.Next(100) != 0 ? TestDomain.Stack : Pick(random);
                 domain.State->UserMode = 0;
                 domain.Vcpu.IsUp = true;
                 domain.Exits.OnSyscall();
