@@ -32,6 +32,9 @@ internal enum Handling : byte
     Syscall,
     Breakpoint,
 
+    /// <summary>mov from a segment register to a general one.</summary>
+    ReadSelector,
+
     /// <summary>Carried out in C# by the processor; the block goes on after it.</summary>
     Interpret,
 
@@ -60,7 +63,7 @@ internal sealed class InstructionPolicy
         Mnemonic.Setne, Mnemonic.Setno, Mnemonic.Setnp, Mnemonic.Setns, Mnemonic.Seto, Mnemonic.Setp, Mnemonic.Sets,
         Mnemonic.Cmova, Mnemonic.Cmovae, Mnemonic.Cmovb, Mnemonic.Cmovbe, Mnemonic.Cmove, Mnemonic.Cmovg, Mnemonic.Cmovge, Mnemonic.Cmovl,
         Mnemonic.Cmovle, Mnemonic.Cmovne, Mnemonic.Cmovno, Mnemonic.Cmovnp, Mnemonic.Cmovns, Mnemonic.Cmovo, Mnemonic.Cmovp, Mnemonic.Cmovs,
-        Mnemonic.Rdtsc, Mnemonic.Pause, Mnemonic.Lfence, Mnemonic.Mfence, Mnemonic.Sfence, Mnemonic.Movnti,
+        Mnemonic.Rdtsc, Mnemonic.Pause, Mnemonic.Wait, Mnemonic.Lfence, Mnemonic.Mfence, Mnemonic.Sfence, Mnemonic.Movnti,
         Mnemonic.Clflush, Mnemonic.Clflushopt, Mnemonic.Clwb, Mnemonic.Rdrand, Mnemonic.Rdseed,
         Mnemonic.Movbe, Mnemonic.Popcnt, Mnemonic.Lzcnt, Mnemonic.Tzcnt, Mnemonic.Crc32, Mnemonic.Adcx, Mnemonic.Adox,
         Mnemonic.Andn, Mnemonic.Bextr, Mnemonic.Blsi, Mnemonic.Blsmsk, Mnemonic.Blsr, Mnemonic.Bzhi, Mnemonic.Mulx, Mnemonic.Pdep, Mnemonic.Pext,
@@ -78,6 +81,7 @@ internal sealed class InstructionPolicy
     [
         Mnemonic.Nop, Mnemonic.Fnop, Mnemonic.Reservednop, Mnemonic.Endbr64, Mnemonic.Endbr32, Mnemonic.Prefetchnta, Mnemonic.Prefetcht0,
         Mnemonic.Prefetcht1, Mnemonic.Prefetcht2, Mnemonic.Prefetchw, Mnemonic.Prefetch,
+        Mnemonic.Fneni, Mnemonic.Fndisi, Mnemonic.Fnsetpm, Mnemonic.Feni, Mnemonic.Fdisi, Mnemonic.Fsetpm,
     ];
 
     private static readonly HashSet<Mnemonic> s_interpreted =
@@ -91,7 +95,7 @@ internal sealed class InstructionPolicy
         Mnemonic.Vgatherdps, Mnemonic.Vgatherdpd, Mnemonic.Vgatherqps, Mnemonic.Vgatherqpd,
         Mnemonic.Vpgatherdd, Mnemonic.Vpgatherdq, Mnemonic.Vpgatherqd, Mnemonic.Vpgatherqq,
         Mnemonic.Fxsave, Mnemonic.Fxsave64, Mnemonic.Fxrstor, Mnemonic.Fxrstor64, Mnemonic.Xsave, Mnemonic.Xsave64, Mnemonic.Xsavec, Mnemonic.Xsavec64,
-        Mnemonic.Xsaveopt, Mnemonic.Xsaveopt64, Mnemonic.Xrstor, Mnemonic.Xrstor64, Mnemonic.Fnsave, Mnemonic.Frstor, Mnemonic.Fnstenv, Mnemonic.Fldenv,
+        Mnemonic.Xsaveopt, Mnemonic.Xsaveopt64, Mnemonic.Xrstor, Mnemonic.Xrstor64, Mnemonic.Fsave, Mnemonic.Fstenv, Mnemonic.Fnsave, Mnemonic.Frstor, Mnemonic.Fnstenv, Mnemonic.Fldenv,
     ];
 
     private static readonly HashSet<Mnemonic> s_environment =
@@ -104,6 +108,9 @@ internal sealed class InstructionPolicy
         Mnemonic.Retf, Mnemonic.Int, Mnemonic.Int1, Mnemonic.Rdfsbase, Mnemonic.Rdgsbase, Mnemonic.Wrfsbase, Mnemonic.Wrgsbase, Mnemonic.Ud2,
         Mnemonic.Lss, Mnemonic.Lfs, Mnemonic.Lgs,
     ];
+
+    /// <summary>The hint space 0F0D, 0F18 to 0F1F is no-ops, as on a processor that knows none of the hints.</summary>
+    public const DecoderOptions DecoderOptions = Iced.Intel.DecoderOptions.ForceReservedNop;
 
     private readonly Handling[] _byCode = new Handling[Enum.GetValues<Code>().Length];
 
@@ -134,7 +141,12 @@ internal sealed class InstructionPolicy
             return instruction.IsStringInstruction ? Handling.Interpret : Handling.Copy;
         }
 
-        if (instruction.Code is Code.Mov_rm16_Sreg or Code.Mov_r32m16_Sreg or Code.Mov_r64m16_Sreg or Code.Mov_Sreg_rm16 or Code.Mov_Sreg_r32m16 or Code.Mov_Sreg_r64m16
+        if (instruction.Code is Code.Mov_rm16_Sreg or Code.Mov_r32m16_Sreg or Code.Mov_r64m16_Sreg)
+        {
+            return Handling.ReadSelector;
+        }
+
+        if (instruction.Code is Code.Mov_Sreg_rm16 or Code.Mov_Sreg_r32m16 or Code.Mov_Sreg_r64m16
             or Code.Mov_r64_cr or Code.Mov_cr_r64 or Code.Mov_r64_dr or Code.Mov_dr_r64)
         {
             return Handling.Environment;
@@ -149,7 +161,7 @@ internal sealed class InstructionPolicy
             case Mnemonic.Pop:
                 return instruction.Code is Code.Popw_FS or Code.Popw_GS or Code.Popq_FS or Code.Popq_GS ? Handling.Environment : Handling.Pop;
             case Mnemonic.Leave:
-                return instruction.Code == Code.Leaveq ? Handling.Leave : Handling.Undefined;
+                return instruction.Code == Code.Leaveq ? Handling.Leave : Handling.Interpret;
             case Mnemonic.Ret:
                 return instruction.Code is Code.Retnq or Code.Retnq_imm16 ? Handling.Return : Handling.Undefined;
             case Mnemonic.Loop or Mnemonic.Loope or Mnemonic.Loopne or Mnemonic.Jrcxz or Mnemonic.Jecxz or Mnemonic.Jcxz:

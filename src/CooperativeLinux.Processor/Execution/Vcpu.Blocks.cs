@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using CooperativeLinux.Host.Faults;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Processor.Cache;
+using CooperativeLinux.Processor.Decoding;
 using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
@@ -19,7 +20,6 @@ public sealed unsafe partial class Vcpu
 
     // The careful block that was entered last runs under the trap flag: a debug exception follows it.
     private bool _stepping;
-    private byte* _emptyHash;
 
     internal nint Fail(Exception failure)
     {
@@ -146,6 +146,11 @@ public sealed unsafe partial class Vcpu
     /// instruction fetch delivered.</summary>
     private nint Continue()
     {
+        if (TryContinueKnown(out nint entry))
+        {
+            return entry;
+        }
+
         Block? block = NextBlock();
         return block == null ? ExitCode() : EntryOf(block);
     }
@@ -156,20 +161,29 @@ public sealed unsafe partial class Vcpu
         _environment.OnException(this, exception);
     }
 
-    private byte* EmptyHash()
-    {
-        if (_emptyHash == null)
-        {
-            _emptyHash = (byte*)NativeMemory.AlignedAlloc(Stubs.BranchHashEntries * 16, 4096);
-            TlbContext.ClearHash(_emptyHash, (nint)(_code.Code + _stubs.ReturnMiss));
-        }
-
-        return _emptyHash;
-    }
-
     private nint ExitCode() => (nint)(_code.Code + _stubs.Exit);
 
     private nint EntryOf(Block block)
+    {
+        if (_stepping)
+        {
+            _engine->BranchTable = (ulong)_noBranches.Pointer;
+            _engine->ResumeRsp = _engine->PairBase;
+            return (nint)(_code.Code + block.Entry);
+        }
+
+        bool user = block.Key.User;
+        BranchTable table = user ? _mmu.Current.UserBranches : _kernelBranches;
+        bool usual = block.Key.Variant == BlockVariant.Normal || (_options.NoStackWindows && block.Key.Variant == BlockVariant.NoStackWindow);
+        if (usual && (user || Mmu.IsKernelHalf(block.Key.Virtual)))
+        {
+            table.Set(block, (nint)(_code.Code + block.IndirectEntry));
+        }
+
+        return Enter(block, table);
+    }
+
+    private nint Enter(Block block, BranchTable table)
     {
         if (_resetPairs)
         {
@@ -177,24 +191,31 @@ public sealed unsafe partial class Vcpu
             _resetPairs = false;
         }
 
-        bool user = block.Key.User;
-        _engine->BranchHash = (ulong)(user ? _mmu.Current.UserBranchHash : _kernelHash);
-        nint entry = (nint)(_code.Code + block.Entry);
-        if (_stepping)
+        _engine->BranchTable = (ulong)table.Pointer;
+        return (nint)(_code.Code + block.Entry);
+    }
+
+    // The usual case without a search: the target was entered before, and its page is known in this context.
+    private bool TryContinueKnown(out nint entry)
+    {
+        entry = 0;
+        ulong rip = State->Rip;
+        if (_careful || _noStackWindow || _stepping || (State->SystemFlags & RflagsBits.Trap) != 0
+            || Volatile.Read(ref _engine->Limit) == ulong.MaxValue)
         {
-            _engine->BranchHash = (ulong)EmptyHash();
-            _engine->ResumeRsp = _engine->PairBase;
-            return entry;
+            return false;
         }
 
-        if ((block.Key.Variant == BlockVariant.Normal || (_options.NoStackWindows && block.Key.Variant == BlockVariant.NoStackWindow)) && (user || Mmu.IsKernelHalf(block.Key.Virtual)))
+        bool user = State->UserMode != 0;
+        BranchTable table = user ? _mmu.Current.UserBranches : _kernelBranches;
+        Block? block = table.Find(rip);
+        if (block == null)
         {
-            ulong* slot = (ulong*)((byte*)_engine->BranchHash + Stubs.BranchHashOffset(block.Key.Virtual));
-            slot[0] = block.Key.Virtual;
-            slot[1] = (ulong)entry;
+            return false;
         }
 
-        return entry;
+        entry = Enter(block, table);
+        return true;
     }
 
     private Block? NextBlock()
@@ -247,7 +268,10 @@ public sealed unsafe partial class Vcpu
     {
         // The pair stack may also just be full: it is emptied in either case.
         _resetPairs = _running;
-        Volatile.Write(ref _engine->Limit, _engine->PairBase == 0 ? 0 : _engine->PairBase - Stubs.PairStackBytes);
+        ulong pairBase = _engine->PairBase;
+        Volatile.Write(ref _engine->Limit, pairBase == 0 ? 0 : pairBase & ~(Stubs.PairStackBytes - 1UL));
+        Volatile.Write(ref _engine->DepthTag, 0 - (uint)(ushort)((pairBase >> Stubs.PairStackBits) - 1));
+        Volatile.Write(ref _engine->PollClear, 1u);
         if (Interlocked.Exchange(ref _engine->PollRequested, 0) != 0)
         {
             ProcessCodeWrites();
@@ -332,8 +356,7 @@ public sealed unsafe partial class Vcpu
         Statistics.CacheFlushes++;
         _cache.Clear();
         _pageIds.Clear();
-        nint miss = (nint)(_code.Code + _stubs.ReturnMiss);
-        TlbContext.ClearHash(_kernelHash, miss);
+        _kernelBranches.Clear();
         _mmu.KernelCodePages.Clear();
         foreach (TlbContext context in _mmu.Contexts)
         {
@@ -362,27 +385,15 @@ public sealed unsafe partial class Vcpu
     private void OnBlockDropped(Block block)
     {
         Statistics.BlocksDropped++;
-        int offset = Stubs.BranchHashOffset(block.Key.Virtual);
-        ulong entry = (ulong)(_code.Code + block.Entry);
         if (!block.Key.User)
         {
-            ForgetTarget(_kernelHash, offset, entry);
+            _kernelBranches.Forget(block);
             return;
         }
 
         foreach (TlbContext context in _mmu.Contexts)
         {
-            ForgetTarget(context.UserBranchHash, offset, entry);
-        }
-    }
-
-    private void ForgetTarget(byte* hash, int offset, ulong entry)
-    {
-        ulong* slot = (ulong*)(hash + offset);
-        if (slot[1] == entry)
-        {
-            slot[0] = 0;
-            slot[1] = (ulong)(_code.Code + _stubs.ReturnMiss);
+            context.UserBranches.Forget(block);
         }
     }
 
@@ -405,7 +416,23 @@ public sealed unsafe partial class Vcpu
         State->ArithmeticFlags = ((image >> 8) & 0xD5) | ((image & 1) << 11);
     }
 
+    // Whether the instruction belongs to the x87 and MMX world, whose exceptions are #MF.
     private bool IsX87At(ulong rip)
+    {
+        Instruction instruction = DecodeAt(rip);
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            if (instruction.GetOpKind(i) == OpKind.Register && instruction.GetOpRegister(i).IsMM())
+            {
+                return true;
+            }
+        }
+
+        return instruction.Mnemonic == Mnemonic.Wait
+            || Array.Exists(instruction.CpuidFeatures, f => f is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX);
+    }
+
+    private Instruction DecodeAt(ulong rip)
     {
         Span<byte> bytes = stackalloc byte[15];
         int length = 0;
@@ -414,22 +441,14 @@ public sealed unsafe partial class Vcpu
             bytes[length++] = value;
         }
 
-        Decoder decoder = Decoder.Create(64, bytes[..length].ToArray());
+        Decoder decoder = Decoder.Create(64, bytes[..length].ToArray(), InstructionPolicy.DecoderOptions);
         decoder.Decode(out Instruction instruction);
-        return Array.Exists(instruction.CpuidFeatures, f => f is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX);
+        return instruction;
     }
 
     private void CountUndefined()
     {
-        Span<byte> bytes = stackalloc byte[15];
-        int length = 0;
-        while (length < bytes.Length && TryReadOperand(State->Rip + (ulong)length, out byte value, out _))
-        {
-            bytes[length++] = value;
-        }
-
-        Decoder decoder = Decoder.Create(64, bytes[..length].ToArray());
-        decoder.Decode(out Instruction instruction);
+        Instruction instruction = DecodeAt(State->Rip);
         string name = instruction.IsInvalid ? "(no instruction)" : instruction.Mnemonic.ToString();
         Statistics.Undefined[name] = Statistics.Undefined.GetValueOrDefault(name) + 1;
     }

@@ -1,0 +1,48 @@
+using System.Buffers;
+
+namespace CooperativeLinux.Cli;
+
+/// <summary>Puts the kernel's command line together.</summary>
+internal static class KernelCommandLine
+{
+    /// <summary>The start of every command line, unless it is not wanted: the console, and no boot messages on it.</summary>
+    public const string Defaults = "console=hvc0 quiet";
+
+    /// <summary>The longest command line the kernel takes, in bytes without the ending zero (COMMAND_LINE_SIZE on x86).</summary>
+    public const int MaximumLength = 2047;
+
+    private static readonly SearchValues<char> TerminalNameCharacters =
+        SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-+_");
+
+    /// <summary>Joins the parts. A word <c>TERM=...</c> ends up in the environment of the guest's first process.</summary>
+    /// <param name="withDefaults">Whether to start with <see cref="Defaults"/> and the terminal's type.</param>
+    /// <param name="terminal">The type of the terminal, or null.</param>
+    /// <param name="appended">What the user adds; later words win.</param>
+    /// <exception cref="UserException">The result is too long or not plain text.</exception>
+    public static string Create(bool withDefaults, string? terminal, IReadOnlyList<string> appended)
+    {
+        List<string> parts = [];
+        if (withDefaults)
+        {
+            parts.Add(Defaults);
+
+            // A dot would make it a parameter of a module in the kernel's eyes; anything else odd could add words.
+            if (!string.IsNullOrEmpty(terminal) && terminal != "dumb" && !terminal.AsSpan().ContainsAnyExcept(TerminalNameCharacters))
+            {
+                parts.Add("TERM=" + terminal);
+            }
+        }
+
+        parts.AddRange(appended.Select(part => part.Trim()).Where(part => part.Length > 0));
+        string line = string.Join(' ', parts);
+        if (line.Any(char.IsControl))
+        {
+            throw new UserException(ExitCode.Usage, "the kernel's command line (--append) must be one line of text");
+        }
+
+        int length = System.Text.Encoding.UTF8.GetByteCount(line);
+        return length <= MaximumLength
+            ? line
+            : throw new UserException(ExitCode.Usage, $"the kernel's command line has {length} bytes; the most is {MaximumLength}");
+    }
+}

@@ -1,0 +1,427 @@
+using System.Globalization;
+using System.Text;
+using CooperativeLinux.Guests.Storage;
+
+namespace CooperativeLinux.Guests.Packages;
+
+/// <summary>
+/// A private apt: its own package lists, downloads and (empty) dpkg status in the cache folder, with the Debian
+/// sources, keys, proxies and credentials of the machine's own apt. Nothing of the system is changed and no
+/// rights are needed. The caller holds the cache's lock.
+/// </summary>
+public sealed class AptWorkspace
+{
+    private const string DebianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    private static readonly TimeSpan ListsLifetime = TimeSpan.FromDays(1);
+
+    private readonly GuestCache _cache;
+    private readonly string? _mirror;
+    private readonly string _folder;
+    private bool _isPrepared;
+
+    /// <summary>Creates the workspace in a cache.</summary>
+    /// <param name="cache">The cache that holds it.</param>
+    /// <param name="mirror">The address of a Debian archive to use instead of the machine's sources, or null.</param>
+    public AptWorkspace(GuestCache cache, string? mirror = null)
+    {
+        ArgumentNullException.ThrowIfNull(cache);
+        if (mirror is not null && (!Uri.TryCreate(mirror, UriKind.Absolute, out _) || mirror.Any(char.IsWhiteSpace)))
+        {
+            throw new GuestBuildException($"'{mirror}' is not the address of a Debian archive");
+        }
+
+        if (cache.Root.AsSpan().IndexOfAny('"', '\n') >= 0)
+        {
+            throw new GuestBuildException($"apt cannot use a cache folder with such a name: {cache.Root}");
+        }
+
+        _cache = cache;
+        _mirror = mirror;
+        _folder = cache.PathOf("apt");
+    }
+
+    private string ConfigurationPath => Path.Combine(_folder, "apt.conf");
+
+    private string SourcesPath => Path.Combine(_folder, "sources.list.d", "debian.sources");
+
+    private string StampPath => Path.Combine(_folder, "updated");
+
+    /// <summary>Makes the private state ready and fetches package lists if there are none from the last day.</summary>
+    /// <exception cref="GuestBuildException">There is no Debian source, or apt fails.</exception>
+    public async Task PrepareAsync(IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
+    {
+        if (_isPrepared)
+        {
+            return;
+        }
+
+        string sources = string.Join('\n', (await ReadSourcesAsync(cancellationToken).ConfigureAwait(false)).Select(s => s.ToDeb822()));
+        bool isFresh = File.Exists(StampPath)
+            && DateTime.UtcNow - File.GetLastWriteTimeUtc(StampPath) < ListsLifetime
+            && File.Exists(SourcesPath)
+            && File.ReadAllText(SourcesPath) == sources;
+        WriteConfiguration(sources);
+        if (!isFresh)
+        {
+            await UpdateAsync(progress, cancellationToken).ConfigureAwait(false);
+        }
+
+        _isPrepared = true;
+    }
+
+    /// <summary>Adds a suite of the same archive, such as <c>backports</c>, and fetches its package list.</summary>
+    /// <returns>False if no source has such a suite beside it, or if it is there already.</returns>
+    public async Task<bool> AddSuiteAsync(string suffix, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<AptSource> sources = [.. AptSourceParser.ParseDeb822(File.ReadAllText(SourcesPath))];
+        AptSource? main = sources.FirstOrDefault(s => s.Suites.Any(suite => !suite.Contains('-') && !suite.Contains('/')));
+        string? suite = main?.Suites.First(s => !s.Contains('-') && !s.Contains('/'));
+        string wanted = $"{suite}-{suffix}";
+        if (main is null || sources.Any(s => s.Suites.Contains(wanted)))
+        {
+            return false;
+        }
+
+        string extraPath = Path.Combine(_folder, "sources.list.d", suffix + ".sources");
+        string extra = (main with { Suites = [wanted], Components = ["main"] }).ToDeb822();
+        if (File.Exists(extraPath) && File.ReadAllText(extraPath) == extra)
+        {
+            return false;
+        }
+
+        _cache.PublishText(extra, extraPath);
+        await UpdateAsync(progress, cancellationToken).ConfigureAwait(false);
+        return true;
+    }
+
+    /// <summary>Fetches the package lists anew.</summary>
+    /// <exception cref="GuestBuildException">No list could be fetched.</exception>
+    public async Task UpdateAsync(IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
+    {
+        File.Delete(StampPath);
+        Tool.Result result = await RunWithProgressAsync(
+            "Fetching the list of Debian packages", ["update", "-o", "APT::Update::Error-Mode=any"], _folder, progress, cancellationToken)
+            .ConfigureAwait(false);
+
+        // One source that fails (a suite the archive has not got) must not hide the others.
+        bool hasLists = Directory.EnumerateFiles(Path.Combine(_folder, "state", "lists"), "*_Packages*").Any();
+        if (!hasLists)
+        {
+            throw new GuestBuildException($"cannot fetch the list of Debian packages: {result.Complaint}");
+        }
+
+        if (result.ExitCode == 0)
+        {
+            File.WriteAllText(StampPath, "");
+        }
+    }
+
+    /// <summary>The control stanzas of every known version of the named packages; unknown names are left out.</summary>
+    internal async Task<IReadOnlyList<Dictionary<string, string>>> ShowAsync(
+        IEnumerable<string> packages, CancellationToken cancellationToken)
+    {
+        Tool.Result result = await Tool.RunAsync(
+            "apt-cache", ["-c", ConfigurationPath, "show", "--all-versions", .. packages], _folder, cancellationToken: cancellationToken)
+            .ConfigureAwait(false);
+        return [.. ControlFile.Parse(result.Output)];
+    }
+
+    /// <summary>
+    /// What installing the packages on an empty system would unpack: them and all they need, without
+    /// recommendations, in the order in which apt would unpack them, as <c>name=version</c>.
+    /// </summary>
+    /// <exception cref="GuestBuildException">A package is unknown or cannot be installed.</exception>
+    public async Task<IReadOnlyList<string>> ResolveAsync(IEnumerable<string> packages, CancellationToken cancellationToken)
+    {
+        List<string> wanted = [.. packages];
+        Tool.Result result = await Tool.RunAsync(
+            "apt-get",
+            ["-c", ConfigurationPath, "-q", "-s", "--no-install-recommends", "install", "--", .. wanted],
+            _folder,
+            cancellationToken: cancellationToken).ConfigureAwait(false);
+        if (result.ExitCode != 0)
+        {
+            throw new GuestBuildException($"apt cannot install {string.Join(' ', wanted)}: {result.Complaint}");
+        }
+
+        return ParseSimulation(result.Output);
+    }
+
+    /// <summary>
+    /// Makes sure that packages (<c>name</c> or <c>name=version</c>) are in a folder. What is fetched is checked
+    /// against the signed lists by apt and appears in the folder only when it is complete.
+    /// </summary>
+    /// <returns>The paths of the package files, in the order of the names.</returns>
+    /// <exception cref="GuestBuildException">A package is unknown or cannot be fetched.</exception>
+    public async Task<IReadOnlyList<string>> DownloadAsync(
+        IReadOnlyList<string> packages, string folder, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<string>? paths = await TryDownloadAsync(packages, folder, progress, cancellationToken).ConfigureAwait(false);
+        if (paths is null)
+        {
+            // The archive may have replaced a package since its list was fetched.
+            await UpdateAsync(progress, cancellationToken).ConfigureAwait(false);
+            paths = await TryDownloadAsync(packages, folder, progress, cancellationToken).ConfigureAwait(false);
+        }
+
+        return paths ?? throw new GuestBuildException($"the Debian archive has no {string.Join(' ', packages)} although it lists it");
+    }
+
+    /// <summary>Fetches what is missing. Null if the archive no longer has a file.</summary>
+    private async Task<IReadOnlyList<string>?> TryDownloadAsync(
+        IReadOnlyList<string> packages, string folder, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
+    {
+        Directory.CreateDirectory(folder);
+        string work = _cache.NewTemporaryPath();
+        Directory.CreateDirectory(work);
+
+        // In an empty folder, because apt leaves out what the current one has.
+        Tool.Result uris = await Tool.RunAsync(
+            "apt-get", ["-c", ConfigurationPath, "-q", "--print-uris", "download", .. packages], work,
+            cancellationToken: cancellationToken).ConfigureAwait(false);
+        if (uris.ExitCode != 0)
+        {
+            throw new GuestBuildException($"cannot fetch {string.Join(' ', packages)}: {uris.Complaint}");
+        }
+
+        // File names start with the package's name and an underscore, which no name contains.
+        Dictionary<string, (string Name, long Size)> files = ParseUris(uris.Output).ToDictionary(file => file.Name.Split('_')[0]);
+        List<string> paths = [];
+        List<string> missing = [];
+        foreach (string package in packages)
+        {
+            if (!files.TryGetValue(package.Split('=', ':')[0], out (string Name, long Size) file))
+            {
+                throw new GuestBuildException($"cannot fetch {package}: apt knows no file of it");
+            }
+
+            FileInfo present = new(Path.Combine(folder, file.Name));
+            paths.Add(present.FullName);
+            if (!present.Exists || present.Length != file.Size)
+            {
+                missing.Add(package);
+            }
+        }
+
+        if (missing.Count == 0)
+        {
+            return paths;
+        }
+
+        string activity = missing.Count == 1 ? $"Fetching {missing[0].Split('=')[0]}" : $"Fetching {missing.Count} packages";
+        Tool.Result result = await RunWithProgressAsync(
+            activity, ["download", .. missing], work, progress, cancellationToken).ConfigureAwait(false);
+        if (result.ExitCode != 0)
+        {
+            return result.Errors.Contains("404", StringComparison.Ordinal)
+                ? null
+                : throw new GuestBuildException($"cannot fetch {string.Join(' ', missing)}: {result.Complaint}");
+        }
+
+        foreach (string file in Directory.EnumerateFiles(work))
+        {
+            GuestCache.PublishFile(file, Path.Combine(folder, Path.GetFileName(file)));
+        }
+
+        return paths.TrueForAll(File.Exists)
+            ? paths
+            : throw new GuestBuildException($"apt did not fetch all of {string.Join(' ', missing)}");
+    }
+
+    /// <summary>Takes the <c>Inst name (version ...)</c> lines of a simulated installation.</summary>
+    internal static IReadOnlyList<string> ParseSimulation(string output)
+    {
+        List<string> packages = [];
+        foreach (string line in output.Split('\n'))
+        {
+            string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            int version = Array.FindIndex(words, word => word.StartsWith('('));
+            if (words.Length >= 3 && words[0] == "Inst" && version > 1)
+            {
+                packages.Add($"{words[1]}={words[version][1..]}");
+            }
+        }
+
+        return packages;
+    }
+
+    /// <summary>Takes file names and sizes in bytes from apt's <c>'uri' name size hash</c> lines.</summary>
+    internal static IReadOnlyList<(string Name, long Size)> ParseUris(string output)
+    {
+        List<(string Name, long Size)> files = [];
+        foreach (string line in output.Split('\n'))
+        {
+            string[] words = line.Split(' ');
+            if (line.StartsWith('\'')
+                && words.Length >= 3
+                && long.TryParse(words[2], NumberStyles.None, CultureInfo.InvariantCulture, out long size))
+            {
+                files.Add((words[1], size));
+            }
+        }
+
+        return files;
+    }
+
+    /// <summary>
+    /// Keeps the sources that belong to the distribution release: those with a suite named after its code name.
+    /// Sources of others often fail or are not needed. If none is left, all are kept.
+    /// </summary>
+    internal static IReadOnlyList<AptSource> SelectDistribution(IReadOnlyList<AptSource> sources, string? codeName)
+    {
+        if (codeName is null)
+        {
+            return sources;
+        }
+
+        List<AptSource> kept = [];
+        foreach (AptSource source in sources)
+        {
+            List<string> suites = [.. source.Suites.Where(suite => IsOfRelease(suite, codeName))];
+            if (suites.Count > 0 && source.Components.Contains("main"))
+            {
+                kept.Add(source with { Suites = suites });
+            }
+        }
+
+        return kept.Count > 0 ? kept : sources;
+    }
+
+    private static bool IsOfRelease(string suite, string codeName)
+    {
+        string[] names = [codeName, "stable", "oldstable", "testing"];
+        return names.Any(name => suite == name
+            || suite.StartsWith(name + "-", StringComparison.Ordinal)
+            || suite.StartsWith(name + "/", StringComparison.Ordinal));
+    }
+
+    private static string? ReadCodeName()
+    {
+        const string Prefix = "VERSION_CODENAME=";
+        return File.Exists("/etc/os-release")
+            ? File.ReadLines("/etc/os-release").FirstOrDefault(line => line.StartsWith(Prefix, StringComparison.Ordinal))?[Prefix.Length..].Trim('"')
+            : null;
+    }
+
+    private async Task<IReadOnlyList<AptSource>> ReadSourcesAsync(CancellationToken cancellationToken)
+    {
+        string? codeName = ReadCodeName();
+        if (_mirror is not null)
+        {
+            string suite = codeName ?? "stable";
+            Dictionary<string, string> options = [];
+            if (File.Exists(DebianKeyring))
+            {
+                options["Signed-By"] = DebianKeyring;
+            }
+
+            return [new AptSource([_mirror], [suite, suite + "-updates"], ["main"], options)];
+        }
+
+        Tool.Result result = await Tool.RunAsync(
+            "apt-config", ["shell", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"],
+            cancellationToken: cancellationToken).ConfigureAwait(false);
+        string list = ShellValue(result.Output, "LIST") ?? "/etc/apt/sources.list";
+        string parts = ShellValue(result.Output, "PARTS") ?? "/etc/apt/sources.list.d";
+        IReadOnlyList<AptSource> sources;
+        try
+        {
+            sources = SelectDistribution(AptSourceParser.ReadAll(list, parts), codeName);
+        }
+        catch (UnauthorizedAccessException error)
+        {
+            throw new GuestBuildException($"cannot read apt's sources: {error.Message}", error);
+        }
+
+        return sources.Count > 0
+            ? sources
+            : throw new GuestBuildException($"apt has no package source in {list} or {parts}; name a Debian archive with --mirror");
+    }
+
+    private static string? ShellValue(string output, string name)
+    {
+        string? line = output.Split('\n').FirstOrDefault(line => line.StartsWith(name + "='", StringComparison.Ordinal));
+        return line?[(name.Length + 2)..].TrimEnd('\'');
+    }
+
+    private void WriteConfiguration(string sources)
+    {
+        foreach (string folder in (string[])["state/lists/partial", "cache/archives/partial", "log", "sources.list.d"])
+        {
+            Directory.CreateDirectory(Path.Combine(_folder, folder));
+        }
+
+        File.WriteAllText(Path.Combine(_folder, "status"), "");
+
+        // Read by apt after the machine's own configuration (-c), so proxies stay and the rest is overridden.
+        // The hooks belong to the system's package lists; they must not run for ours.
+        StringBuilder text = new();
+        text.Append(CultureInfo.InvariantCulture, $$"""
+            Dir::State "{{_folder}}/state/";
+            Dir::State::lists "lists/";
+            Dir::State::status "{{_folder}}/status";
+            Dir::State::extended_states "extended_states";
+            Dir::Cache "{{_folder}}/cache/";
+            Dir::Cache::archives "archives/";
+            Dir::Cache::pkgcache "pkgcache.bin";
+            Dir::Cache::srcpkgcache "srcpkgcache.bin";
+            Dir::Log "{{_folder}}/log";
+            Dir::Etc::sourcelist "/dev/null";
+            Dir::Etc::sourceparts "{{_folder}}/sources.list.d/";
+            Dir::Etc::preferences "/dev/null";
+            Dir::Etc::preferencesparts "/dev/null";
+            #clear APT::Architectures;
+            #clear APT::Update::Pre-Invoke;
+            #clear APT::Update::Post-Invoke;
+            #clear APT::Update::Post-Invoke-Success;
+            #clear DPkg::Pre-Invoke;
+            #clear DPkg::Post-Invoke;
+            #clear DPkg::Pre-Install-Pkgs;
+            #clear APT::Default-Release;
+            APT::Architecture "amd64";
+            APT::Architectures { "amd64"; };
+            APT::Install-Recommends "false";
+            APT::Install-Suggests "false";
+            APT::Sandbox::User "root";
+            Acquire::Languages "none";
+            Acquire::Retries "3";
+
+            """);
+        File.WriteAllText(ConfigurationPath, text.ToString());
+        if (!File.Exists(SourcesPath) || File.ReadAllText(SourcesPath) != sources)
+        {
+            foreach (string old in Directory.EnumerateFiles(Path.GetDirectoryName(SourcesPath)!))
+            {
+                File.Delete(old);
+            }
+
+            _cache.PublishText(sources, SourcesPath);
+        }
+    }
+
+    private async Task<Tool.Result> RunWithProgressAsync(
+        string activity,
+        IEnumerable<string> arguments,
+        string folder,
+        IProgress<GuestProgress>? progress,
+        CancellationToken cancellationToken)
+    {
+        progress?.Report(new GuestProgress(activity));
+        return await Tool.RunAsync(
+            "apt-get",
+            ["-c", ConfigurationPath, "-q", "-o", "APT::Status-Fd=1", .. arguments],
+            folder,
+            line =>
+            {
+                // dlstatus:<job>:<percent>:<text>, apt's progress-reporting format.
+                string[] fields = line.Split(':', 4);
+                if (fields.Length == 4
+                    && fields[0] == "dlstatus"
+                    && double.TryParse(fields[2], NumberStyles.Float, CultureInfo.InvariantCulture, out double percent))
+                {
+                    progress?.Report(new GuestProgress(activity, percent / 100));
+                }
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+}

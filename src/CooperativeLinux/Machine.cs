@@ -1,0 +1,198 @@
+using CooperativeLinux.Configuration;
+using CooperativeLinux.Devices.Console;
+using CooperativeLinux.Monitor.Domain;
+using CooperativeLinux.Monitor.Images;
+using CooperativeLinux.Monitor.Machine;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace CooperativeLinux;
+
+/// <summary>A guest: a stock kernel running inside this process.</summary>
+public static class Machine
+{
+    private const int VcpuStackSize = 16 << 20;
+
+    /// <summary>Runs a machine from start to end, with its console on standard input and output.</summary>
+    /// <exception cref="MachineStartException">It could not be started.</exception>
+    public static async Task<MachineResult> RunAsync(MachineOptions options, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        cancellationToken.ThrowIfCancellationRequested();
+        KernelImage kernel;
+        try
+        {
+            kernel = KernelImage.Load(options.KernelPath);
+        }
+        catch (InvalidImageException error)
+        {
+            throw new MachineStartException(MachineStartFailure.BadImage, $"{options.KernelPath}: {error.Message}", error);
+        }
+
+        using Stream output = Console.OpenStandardOutput();
+        using FileStream? log = OpenLog(options.LogPath);
+        StreamSink sink = new(output, log);
+        using Stream input = Console.OpenStandardInput();
+        ConsoleBackend? console = null;
+        using CancellationTokenSource ended = new();
+        Thread reader = new(() => ReadInput(input, () => Volatile.Read(ref console))) { IsBackground = true, Name = "input" };
+        for (bool first = true; ; first = false)
+        {
+            DomainOutcome outcome;
+            using (MachineRun run = Start(options, kernel, sink))
+            {
+                using CancellationTokenRegistration stop = cancellationToken.Register(() => run.Domain.Stop("stopped from outside"));
+                Volatile.Write(ref console, run.Console);
+                if (first)
+                {
+                    reader.Start();
+                }
+
+                outcome = await RunOnThread(run).ConfigureAwait(false);
+                if (options.Trace.HasFlag(TraceSubjects.Statistics))
+                {
+                    WriteStatistics(run);
+                }
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            if (outcome.Kind == DomainOutcomeKind.Reboot)
+            {
+                continue;
+            }
+
+            return outcome.Kind switch
+            {
+                DomainOutcomeKind.PowerOff or DomainOutcomeKind.Stopped or DomainOutcomeKind.Suspend => new MachineResult(MachineEnd.PowerOff),
+                _ when outcome.Panic != null => new MachineResult(MachineEnd.Panic, outcome.Panic),
+                _ => new MachineResult(MachineEnd.Crash, Describe(outcome)),
+            };
+        }
+    }
+
+    private static string Describe(DomainOutcome outcome) =>
+        outcome.Registers == null ? outcome.Reason : $"{outcome.Reason}{Environment.NewLine}{outcome.Registers}";
+
+    private static MachineRun Start(MachineOptions options, KernelImage kernel, IConsoleSink sink)
+    {
+        List<Stream> initrd = [];
+        try
+        {
+            foreach (string path in options.InitrdPaths)
+            {
+                initrd.Add(File.OpenRead(path));
+            }
+
+            Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
+            return new MachineRun(options, kernel, initrd, sink, trace, NullLogger.Instance);
+        }
+        catch (DomainBuildException error)
+        {
+            throw new MachineStartException(MachineStartFailure.BadImage, error.Message, error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new MachineStartException(MachineStartFailure.BadImage, error.Message, error);
+        }
+        catch (OutOfMemoryException error)
+        {
+            throw new MachineStartException(MachineStartFailure.Host, error.Message, error);
+        }
+        finally
+        {
+            initrd.ForEach(stream => stream.Dispose());
+        }
+    }
+
+    private static Task<DomainOutcome> RunOnThread(MachineRun run)
+    {
+        TaskCompletionSource<DomainOutcome> done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Thread thread = new(
+            () =>
+            {
+                try
+                {
+                    done.SetResult(run.Run());
+                }
+                catch (Exception failure)
+                {
+                    done.SetException(failure);
+                }
+            },
+            VcpuStackSize)
+        { Name = "vCPU 0" };
+        thread.Start();
+        return done.Task;
+    }
+
+    private static void ReadInput(Stream input, Func<ConsoleBackend?> console)
+    {
+        byte[] buffer = new byte[1024];
+        int length;
+        while ((length = input.Read(buffer)) > 0)
+        {
+            for (int done = 0; done < length;)
+            {
+                ConsoleBackend? current = console();
+                int sent = current?.Send(buffer.AsSpan(done, length - done)) ?? 0;
+                done += sent;
+                if (sent == 0)
+                {
+                    current?.WhenInputHasRoomAsync().Wait(100);
+                }
+            }
+        }
+    }
+
+    private static FileStream? OpenLog(string? path)
+    {
+        if (path == null)
+        {
+            return null;
+        }
+
+        try
+        {
+            return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new MachineStartException(MachineStartFailure.Host, $"cannot write the log {path}: {error.Message}", error);
+        }
+    }
+
+    private static void WriteStatistics(MachineRun run)
+    {
+        foreach (System.Reflection.PropertyInfo property in typeof(Processor.Execution.ProcessorStatistics).GetProperties())
+        {
+            if (property.PropertyType == typeof(long))
+            {
+                Console.Error.WriteLine($"{property.Name,-24} {property.GetValue(run.Domain.Statistics()),14}");
+            }
+        }
+
+        foreach ((string name, long count) in run.Domain.Statistics().Undefined)
+        {
+            Console.Error.WriteLine($"undefined {name,-14} {count,14}");
+        }
+
+        foreach ((string name, long count) in run.Domain.InstructionCounts())
+        {
+            Console.Error.WriteLine($"instruction {name,-22} {count,10}");
+        }
+
+        foreach ((string name, long count) in run.Domain.HypercallCounts())
+        {
+            Console.Error.WriteLine($"hypercall {name,-24} {count,10}");
+        }
+    }
+
+    private sealed class StreamSink(Stream output, Stream? log) : IConsoleSink
+    {
+        public void Write(ReadOnlySpan<byte> bytes)
+        {
+            output.Write(bytes);
+            output.Flush();
+            log?.Write(bytes);
+        }
+    }
+}

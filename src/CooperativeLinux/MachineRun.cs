@@ -1,0 +1,112 @@
+using CooperativeLinux.Devices.Console;
+using CooperativeLinux.Monitor.Domain;
+using CooperativeLinux.Monitor.Images;
+using CooperativeLinux.Monitor.Machine;
+using CooperativeLinux.Monitor.Store;
+using CooperativeLinux.Monitor.Time;
+using Microsoft.Extensions.Logging;
+
+namespace CooperativeLinux;
+
+/// <summary>One boot of a machine: the domain with its console and xenstore, from the images to the outcome.</summary>
+internal sealed class MachineRun : IDisposable
+{
+    // The first ports that a new domain hands out; start_info names them before the rings are served.
+    private const uint StorePort = 1;
+    private const uint ConsolePort = 2;
+
+    private readonly HostTimestampCounter _counter;
+    private readonly PvDomain _domain;
+    private readonly StoreRing _storeRing;
+    private readonly BufferedConsoleSink _output;
+    private readonly TailSink _tail;
+
+    public MachineRun(MachineOptions options, KernelImage kernel, IReadOnlyList<Stream> initrd, IConsoleSink output, Action<string>? trace, ILogger logger)
+    {
+        Guid uuid = Guid.NewGuid();
+        _output = new BufferedConsoleSink(output);
+        _counter = new HostTimestampCounter();
+        _domain = new PvDomain(
+            new PvDomainOptions
+            {
+                MemorySize = (ulong)options.MemoryBytes,
+                Counter = _counter,
+                Uuid = uuid,
+                EmergencyConsole = _output.Write,
+                HypercallTrace = trace,
+                Processor = options.Processor,
+            },
+            logger);
+        DomainLayout layout = DomainBuilder.Build(
+            _domain.Memory,
+            kernel,
+            new DomainParameters
+            {
+                MemorySize = (ulong)options.MemoryBytes,
+                CommandLine = options.CommandLine,
+                InitialRamDisk = initrd,
+                StorePort = StorePort,
+                ConsolePort = ConsolePort,
+            });
+
+        // The builder has cleared shared_info; the guest's time starts now.
+        _domain.Clock.Rebase(0);
+        Store = new XenStore(logger: logger);
+        _storeRing = new StoreRing(Store, _domain.Memory, layout.StoreRingFrame, _domain.Events, logger: logger);
+        _tail = new TailSink(_domain.ConsoleTail, _output);
+        Console = new ConsoleBackend(_domain.Memory, layout.ConsoleRingFrame, _domain.Events, _tail, logger: logger);
+        if (_storeRing.Port != StorePort || Console.Port != ConsolePort)
+        {
+            throw new InvalidOperationException("The domain's first event channel ports are taken.");
+        }
+
+        DomainNodes.Write(
+            Store,
+            new DomainDescription
+            {
+                Name = "colinux",
+                Uuid = uuid,
+                VcpuCount = 1,
+                MemoryKiB = (ulong)options.MemoryBytes / 1024,
+                MaxMemoryKiB = (ulong)options.MemoryBytes / 1024,
+                Console = (layout.ConsoleRingFrame, ConsolePort),
+                Store = (layout.StoreRingFrame, StorePort),
+            });
+        _domain.Load(layout, StorePort, ConsolePort);
+    }
+
+    public ConsoleBackend Console { get; }
+
+    public XenStore Store { get; }
+
+    public PvDomain Domain => _domain;
+
+    /// <summary>Runs on the calling thread until the domain ends; everything the guest wrote has been put out then.</summary>
+    public DomainOutcome Run()
+    {
+        // The backend drains its ring for the last time when it is disposed.
+        _domain.DrainConsole = Console.Dispose;
+        DomainOutcome outcome = _domain.Run();
+        _output.Dispose();
+        return outcome;
+    }
+
+    public void Dispose()
+    {
+        Console.Dispose();
+        _storeRing.Dispose();
+        _domain.Dispose();
+        _output.Dispose();
+        _counter.Dispose();
+    }
+
+    /// <summary>Keeps the last lines for a report, and passes everything on.</summary>
+    private sealed class TailSink(ConsoleTail tail, IConsoleSink next) : IConsoleSink
+    {
+        public void Write(ReadOnlySpan<byte> output)
+        {
+            tail.Append(output);
+            next.Write(output);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+using CooperativeLinux.Processor.Tests.Generation;
+using CooperativeLinux.Processor.Tests.Oracle;
+using CooperativeLinux.Processor.Tests.Translated;
+using Iced.Intel;
+
+namespace CooperativeLinux.Processor.Tests;
+
+/// <summary>Every instruction of the guest's CPU model, one at a time, against the real processor.</summary>
+public sealed class InstructionTests(NativeRunnerFixture fixture, ITestOutputHelper output)
+{
+    private const int CasesPerInstruction = 20;
+
+    /// <summary>Names of the feature sets.</summary>
+    public static TheoryData<string> Groups => [.. InstructionCatalogue.Compared.Select(InstructionCatalogue.Group).Distinct()];
+
+    [Theory]
+    [MemberData(nameof(Groups))]
+    public void Group_Translated_MatchesProcessor(string group)
+    {
+        using TranslatedRunner translated = new();
+        DifferentialTester tester = new(fixture.Runner, translated);
+        CaseGenerator generator = new(TestScale.Seed) { CompareUndefinedFlags = true };
+        int count = TestScale.Count(CasesPerInstruction);
+        foreach (Code code in InstructionCatalogue.InGroup(group))
+        {
+            for (int i = 0; i < count; i++)
+            {
+                tester.Check(generator.Generate(code, i)!, code.ToString());
+            }
+        }
+
+        output.WriteLine($"{group}: {tester.Cases} cases, seed {TestScale.Seed:x}");
+        Assert.True(tester.Failures == 0, tester.Summary());
+    }
+}

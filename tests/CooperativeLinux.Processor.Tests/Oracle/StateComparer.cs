@@ -1,0 +1,164 @@
+using System.Buffers.Binary;
+
+namespace CooperativeLinux.Processor.Tests.Oracle;
+
+/// <summary>Finds the differences between what the processor did and what something else did.</summary>
+internal static class StateComparer
+{
+    public static readonly string[] RegisterNames =
+        ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
+
+    private const int MaxBytesShown = 32;
+
+    /// <summary>First and last byte of FOP, FIP and FDP in an fxsave image: they name host addresses where code is translated.</summary>
+    private const int X87PointersStart = 6, X87PointersEnd = 24, X87RegistersStart = 32, X87RegistersEnd = 160;
+
+    /// <summary>Whether the results agree. Fast; allocates nothing.</summary>
+    public static bool AreEqual(TestCase test, TestState expected, TestState actual) =>
+        RegistersEqual(test, expected, actual)
+        && expected.Rip == actual.Rip
+        && ((expected.Rflags ^ actual.Rflags) & ~test.UndefinedFlags) == 0
+        && expected.FsBase == actual.FsBase
+        && expected.GsBase == actual.GsBase
+        && expected.Mxcsr == actual.Mxcsr
+        && OutcomesEqual(expected.Outcome, actual.Outcome)
+        && expected.Vectors.AsSpan().SequenceEqual(actual.Vectors)
+        && (!test.Start.UsesX87 || X87Equal(expected.X87, actual.X87))
+        && (expected.Memory.AsSpan().SequenceEqual(actual.Memory) || !MemoryDifferences(test, expected, actual).Any());
+
+    /// <summary>One line per difference: what, expected, got.</summary>
+    public static IEnumerable<string> Differences(TestCase test, TestState expected, TestState actual)
+    {
+        if (!OutcomesEqual(expected.Outcome, actual.Outcome))
+        {
+            yield return $"outcome: expected {expected.Outcome}, got {actual.Outcome}";
+        }
+
+        if (expected.Rip != actual.Rip)
+        {
+            yield return $"rip: expected {expected.Rip:x}, got {actual.Rip:x}";
+        }
+
+        for (int i = 0; i < 16; i++)
+        {
+            if (expected.Registers[i] != actual.Registers[i] && (test.IgnoredRegisters >> i & 1) == 0)
+            {
+                yield return $"{RegisterNames[i]}: expected {expected.Registers[i]:x}, got {actual.Registers[i]:x}";
+            }
+        }
+
+        ulong flags = (expected.Rflags ^ actual.Rflags) & ~test.UndefinedFlags;
+        if (flags != 0)
+        {
+            yield return $"rflags: expected {expected.Rflags:x}, got {actual.Rflags:x} (differ in {flags:x})";
+        }
+
+        if (expected.FsBase != actual.FsBase || expected.GsBase != actual.GsBase)
+        {
+            yield return $"fs/gs base: expected {expected.FsBase:x}/{expected.GsBase:x}, got {actual.FsBase:x}/{actual.GsBase:x}";
+        }
+
+        if (expected.Mxcsr != actual.Mxcsr)
+        {
+            yield return $"mxcsr: expected {expected.Mxcsr:x}, got {actual.Mxcsr:x}";
+        }
+
+        for (int i = 0; i < 16; i++)
+        {
+            ReadOnlySpan<byte> e = expected.Vectors.AsSpan(32 * i, 32), a = actual.Vectors.AsSpan(32 * i, 32);
+            if (!e.SequenceEqual(a))
+            {
+                yield return $"ymm{i}: expected {Convert.ToHexStringLower(e)}, got {Convert.ToHexStringLower(a)}";
+            }
+        }
+
+        if (test.Start.UsesX87 && !X87Equal(expected.X87, actual.X87))
+        {
+            yield return $"x87: expected {DescribeX87(expected.X87)}, got {DescribeX87(actual.X87)}";
+        }
+
+        foreach (string difference in MemoryDifferences(test, expected, actual))
+        {
+            yield return difference;
+        }
+    }
+
+    private static bool RegistersEqual(TestCase test, TestState expected, TestState actual)
+    {
+        for (int i = 0; i < 16; i++)
+        {
+            if (expected.Registers[i] != actual.Registers[i] && (test.IgnoredRegisters >> i & 1) == 0)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>A host kernel claims "present" for every user access to its own half; a guest's tables tell the truth there.</summary>
+    private static bool OutcomesEqual(Outcome expected, Outcome actual)
+    {
+        bool upperHalf = expected.Vector == 14 && expected.Address >> 47 != 0;
+        return expected == actual || (upperHalf && expected with { ErrorCode = expected.ErrorCode & ~1u } == actual with { ErrorCode = actual.ErrorCode & ~1u });
+    }
+
+    private static bool X87Equal(ReadOnlySpan<byte> expected, ReadOnlySpan<byte> actual)
+    {
+        if (!expected[..X87PointersStart].SequenceEqual(actual[..X87PointersStart]))
+        {
+            return false;
+        }
+
+        for (int register = X87RegistersStart; register < X87RegistersEnd; register += 16)
+        {
+            if (!expected.Slice(register, 10).SequenceEqual(actual.Slice(register, 10)))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static string DescribeX87(ReadOnlySpan<byte> image)
+    {
+        string registers = "";
+        for (int register = X87RegistersStart; register < X87RegistersEnd; register += 16)
+        {
+            registers += $" {BinaryPrimitives.ReadUInt16LittleEndian(image[(register + 8)..]):x4}{BinaryPrimitives.ReadUInt64LittleEndian(image[register..]):x16}";
+        }
+
+        return $"cw {BinaryPrimitives.ReadUInt16LittleEndian(image):x} sw {BinaryPrimitives.ReadUInt16LittleEndian(image[2..]):x} tags {image[4]:x}{registers}";
+    }
+
+    private static IEnumerable<string> MemoryDifferences(TestCase test, TestState expected, TestState actual)
+    {
+        for (int i = 0; i < expected.Memory.Length; i++)
+        {
+            if (expected.Memory[i] == actual.Memory[i] || IsIgnored(test, TestLayout.AddressOf(i)))
+            {
+                continue;
+            }
+
+            int length = Math.Min(MaxBytesShown, TestLayout.PageSize - (i % TestLayout.PageSize));
+            yield return $"memory {TestLayout.AddressOf(i):x}: expected {Convert.ToHexStringLower(expected.Memory, i, length)}, got {Convert.ToHexStringLower(actual.Memory, i, length)}";
+            i += length - 1;
+        }
+    }
+
+    private static bool IsIgnored(TestCase test, ulong address)
+    {
+        long offset = TestLayout.RegionOffset(address);
+        foreach (IgnoredBytes range in test.IgnoredMemory)
+        {
+            long start = TestLayout.RegionOffset(range.Address);
+            if (offset >= start && offset < start + range.Length)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

@@ -1,0 +1,43 @@
+using Iced.Intel;
+
+namespace CooperativeLinux.Processor.Tests.Oracle;
+
+/// <summary>A range of bytes whose values after a run are not compared.</summary>
+internal readonly record struct IgnoredBytes(ulong Address, int Length);
+
+/// <summary>A start state (the code is part of its memory) and what of the result must agree.</summary>
+internal sealed class TestCase
+{
+    public required string Name { get; init; }
+
+    public required TestState Start { get; init; }
+
+    /// <summary>Bytes of code from <see cref="TestState.Rip"/>, for disassembly.</summary>
+    public required int CodeLength { get; init; }
+
+    /// <summary>Flags with an architecturally undefined value.</summary>
+    public ulong UndefinedFlags { get; set; }
+
+    /// <summary>General registers that are not compared, by bit.</summary>
+    public uint IgnoredRegisters { get; set; }
+
+    public List<IgnoredBytes> IgnoredMemory { get; } = [];
+
+    /// <summary>One line per instruction.</summary>
+    public IEnumerable<string> Disassemble()
+    {
+        byte[] code = new byte[CodeLength];
+        Start.Read(Start.Rip, code);
+        Decoder decoder = Decoder.Create(64, code, Start.Rip);
+        NasmFormatter formatter = new();
+        StringOutput output = new();
+        while (decoder.IP - Start.Rip < (ulong)code.Length)
+        {
+            int offset = (int)(decoder.IP - Start.Rip);
+            Instruction instruction = decoder.Decode();
+            int length = Math.Clamp(instruction.Length, 1, code.Length - offset);
+            formatter.Format(instruction, output);
+            yield return $"{Start.Rip + (ulong)offset:x}: {Convert.ToHexStringLower(code, offset, length),-22} {output.ToStringAndReset()}";
+        }
+    }
+}
