@@ -1,4 +1,5 @@
 using CooperativeLinux.Monitor.Domain;
+using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Hypercalls;
 using CooperativeLinux.Processor.Memory;
 
@@ -37,7 +38,7 @@ public sealed class GrantTable
 
     /// <param name="memory">Guest memory; the table's frames are added to it as the guest asks for them.</param>
     /// <param name="firstFrame">Frame number of the first; the next <see cref="MaxFrames"/> − 1 follow it.</param>
-    public GrantTable(GuestMemory memory, ulong firstFrame = SpecialFrames.FirstGrantTable)
+    public GrantTable(GuestMemory memory, ulong firstFrame = SpecialFrames.GrantTable)
     {
         _memory = memory;
         _firstFrame = firstFrame;

@@ -28,7 +28,7 @@ public sealed class GrantTableTests : IDisposable
 
         Assert.Equal(GrantTable.StatusOkay, _grants.SetupTable(4, second));
 
-        Assert.Equal([SpecialFrames.FirstGrantTable, SpecialFrames.FirstGrantTable + 1], first);
+        Assert.Equal([SpecialFrames.GrantTable, SpecialFrames.GrantTable + 1], first);
         Assert.Equal(first, second[..2]);
         Assert.True(_grants.TryMap(600, write: true, out ulong frame));
         Assert.Equal(7UL, frame);
@@ -44,7 +44,7 @@ public sealed class GrantTableTests : IDisposable
 
         Assert.Equal(GrantTable.StatusOkay, _grants.SetupTable(1, frames));
 
-        Assert.Equal(SpecialFrames.FirstGrantTable, frames[0]);
+        Assert.Equal(SpecialFrames.GrantTable, frames[0]);
         Assert.Equal(4, _grants.FrameCount);
     }
 
@@ -101,7 +101,7 @@ public sealed class GrantTableTests : IDisposable
     public void TryMap_SpecialFrame_IsRefused()
     {
         _grants.SetupTable(1, new ulong[1]);
-        Grant(9, 1, 0, (uint)SpecialFrames.FirstGrantTable);
+        Grant(9, 1, 0, (uint)SpecialFrames.GrantTable);
 
         Assert.False(_grants.TryMap(9, write: true, out _));
     }
@@ -167,8 +167,8 @@ public sealed class GrantTableTests : IDisposable
         int seed = Environment.TickCount;
         Random random = new(seed);
         _grants.SetupTable(2, new ulong[2]);
-        random.NextBytes(_memory.Frame(SpecialFrames.FirstGrantTable));
-        random.NextBytes(_memory.Frame(SpecialFrames.FirstGrantTable + 1));
+        random.NextBytes(_memory.Frame(SpecialFrames.GrantTable));
+        random.NextBytes(_memory.Frame(SpecialFrames.GrantTable + 1));
         for (int i = 0; i < 20_000; i++)
         {
             uint reference = (uint)random.Next(1100);
@@ -179,7 +179,7 @@ public sealed class GrantTableTests : IDisposable
 
     private void Grant(int reference, int flags, int domain, uint frame)
     {
-        Span<byte> entry = _memory.Frame(SpecialFrames.FirstGrantTable + (ulong)(reference / 512)).Slice(reference % 512 * 8, 8);
+        Span<byte> entry = _memory.Frame(SpecialFrames.GrantTable + (ulong)(reference / 512)).Slice(reference % 512 * 8, 8);
         BinaryPrimitives.WriteUInt16LittleEndian(entry[2..], (ushort)domain);
         BinaryPrimitives.WriteUInt32LittleEndian(entry[4..], frame);
         BinaryPrimitives.WriteUInt16LittleEndian(entry, (ushort)flags);

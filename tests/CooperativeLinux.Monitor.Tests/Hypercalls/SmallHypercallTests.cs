@@ -1,4 +1,5 @@
 using System.Text;
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Hypercalls;
 using CooperativeLinux.Monitor.Memory;

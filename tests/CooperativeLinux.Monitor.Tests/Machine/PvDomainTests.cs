@@ -116,7 +116,7 @@ public sealed class PvDomainTests
             GuestProgram.Hypercall(a, HypercallNumber.StackSwitch, 0xe02b, GuestProgram.StackTop);
             a.mov(r10d, 0x7ff0);
             GuestProgram.Hypercall(a, HypercallNumber.MmuExtOp, Operations, 1);
-            foreach (uint word in new uint[] { 0x2b, 0x3_f000, 0x202, 0x33, (uint)GuestProgram.UserCode, 0, 0, 0, 0 })
+            foreach (int word in new int[] { 0x2b, 0x3_f000, 0x202, 0x33, (int)GuestProgram.UserCode, 0, 0, 0, 0 })
             {
                 a.push(word);
             }
