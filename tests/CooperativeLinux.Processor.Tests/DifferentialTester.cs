@@ -1,4 +1,5 @@
 using System.Text;
+using CooperativeLinux.Processor.Tests.Generation;
 using CooperativeLinux.Processor.Tests.Oracle;
 using CooperativeLinux.Processor.Tests.Translated;
 
@@ -50,7 +51,38 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
         int count = _failuresByKind[kind] = _failuresByKind.GetValueOrDefault(kind) + 1;
         if (_reports.Count < MaxReports && count <= MaxReportsPerKind)
         {
+            byte vector = _expected.Outcome.Vector;
+            Outcome outcome = _actual.Outcome;
+            StateShrinker.Shrink(test, changed => !Agrees(changed) && _expected.Outcome.Vector == vector && _actual.Outcome.Kind == outcome.Kind && _actual.Outcome.Vector == outcome.Vector);
+            Agrees(test);
             _reports.Add(Report(test));
+        }
+
+        return false;
+    }
+
+    /// <summary>Runs a program; a difference is shrunk to few instructions.</summary>
+    public bool Check(RandomProgram program, string kind)
+    {
+        if (program.Build() is not TestCase test)
+        {
+            return true;
+        }
+
+        Cases++;
+        if (Agrees(test))
+        {
+            return true;
+        }
+
+        Failures++;
+        int count = _failuresByKind[kind] = _failuresByKind.GetValueOrDefault(kind) + 1;
+        if (_reports.Count < MaxReports && count <= MaxReports)
+        {
+            TestCase smallest = ProgramShrinker.Shrink(program, candidate => !Agrees(candidate));
+            StateShrinker.Shrink(smallest, changed => !Agrees(changed));
+            Agrees(smallest);
+            _reports.Add(Report(smallest));
         }
 
         return false;

@@ -16,6 +16,9 @@ internal sealed class CaseGenerator(ulong seed)
     /// <summary>Compares flags that the manuals leave undefined, too: a copied instruction keeps even those.</summary>
     public bool CompareUndefinedFlags { get; init; }
 
+    /// <summary>Compares flags that the faulting instruction would have written, too.</summary>
+    public bool CompareFlagsOfFaults { get; init; }
+
     /// <summary>A case for the instruction, or null if no encodable instance was found.</summary>
     public TestCase? Generate(Code code, int index)
     {
@@ -103,11 +106,21 @@ internal sealed class CaseGenerator(ulong seed)
             Start = draft.State,
             CodeLength = bytes.Length,
             UndefinedFlags = CompareUndefinedFlags ? 0 : FlagMasks.ToRflags(decoded.RflagsUndefined),
+            FlagsLostOnFault = CompareFlagsOfFaults ? 0 : FlagMasks.ToRflags(decoded.RflagsModified),
+            Tolerance = ToleranceOf(decoded),
             IgnoredRegisters = draft.IgnoredRegisters,
         };
         test.IgnoredMemory.AddRange(draft.IgnoredMemory);
         return test;
     }
+
+    private static FaultTolerance ToleranceOf(in Instruction instruction) => instruction.Mnemonic switch
+    {
+        Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsq or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Xsave or Mnemonic.Xsave64
+            or Mnemonic.Xsavec or Mnemonic.Xsavec64 or Mnemonic.Xsaveopt or Mnemonic.Xsaveopt64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 => FaultTolerance.OtherPageFault,
+        _ when instruction.Code == Code.Cmpsd_m32_m32 => FaultTolerance.OtherPageFault,
+        _ => instruction.MemorySize.GetSize() >= 8 ? FaultTolerance.PageFaultFirst : FaultTolerance.None,
+    };
 
     private sealed class ByteWriter : CodeWriter
     {
