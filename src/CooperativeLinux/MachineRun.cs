@@ -72,10 +72,7 @@ internal sealed class MachineRun : IDisposable
                 Console = (layout.ConsoleRingFrame, ConsolePort),
                 Store = (layout.StoreRingFrame, StorePort),
             });
-        _domain.Load(new BootState(layout.EntryPoint, layout.StackPointer, layout.StartInfoAddress, layout.TopTableFrame)
-        {
-            PageTables = [.. layout.PageTables.Select(table => (table.Frame, table.Level))],
-        });
+        _domain.Load(layout, StorePort, ConsolePort);
     }
 
     public ConsoleBackend Console { get; }

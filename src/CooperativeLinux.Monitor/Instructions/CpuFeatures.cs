@@ -29,6 +29,24 @@ internal static class CpuFeatures
     /// <summary>Leaf 7.0 EDX: FSRM 4. No speculation controls: they are MSRs.</summary>
     public const uint Leaf7Edx = 1u << 4;
 
+    /// <summary>Leaf 7.0 EDX: ARCH_CAPABILITIES 29, always shown.</summary>
+    public const uint ArchCapabilities = 1u << 29;
+
+    /// <summary>
+    /// IA32_ARCH_CAPABILITIES: the model is affected by none of the speculation attacks that the guest kernel knows workarounds
+    /// for. Its kernel and user code share one host process, so those workarounds protect nothing here, and the host has its
+    /// own. RDCL_NO 0, IBRS_ALL 1, SKIP_L1DFL_VMENTRY 3, SSB_NO 4, MDS_NO 5, IF_PSCHANGE_MC_NO 6, TAA_NO 8, SBDR_SSDP_NO 13,
+    /// FBSDP_NO 14, PSDP_NO 15, BHI_NO 20, PBRSB_NO 24, GDS_NO 26, RFDS_NO 27, ITS_NO 62.
+    /// </summary>
+    public const ulong ArchCapabilitiesValue = 1ul << 0 | 1ul << 1 | 1ul << 3 | 1ul << 4 | 1ul << 5 | 1ul << 6 | 1ul << 8 | 1ul << 13
+        | 1ul << 14 | 1ul << 15 | 1ul << 20 | 1ul << 24 | 1ul << 26 | 1ul << 27 | 1ul << 62;
+
+    /// <summary>Leaf 0x80000021 of AMD: lfence serialises 2, null selectors clear the base 6, SRSO_NO 29.</summary>
+    public const uint Leaf80000021Eax = 1u << 2 | 1u << 6 | 1u << 29;
+
+    /// <summary>Leaf 0x80000021 of AMD: TSA_SQ_NO 1, TSA_L1_NO 2.</summary>
+    public const uint Leaf80000021Ecx = 1u << 1 | 1u << 2;
+
     /// <summary>Leaf 0x80000001 ECX: LAHF 0, LZCNT 5, PREFETCHW 8. Not SVM, TOPOEXT, IBS, PERFCTR, MWAITX, XOP, FMA4, SSE4A.</summary>
     public const uint ExtendedEcx = 1u << 0 | 1u << 5 | 1u << 8;
 

@@ -10,7 +10,8 @@ namespace CooperativeLinux.Monitor.Instructions;
 internal sealed class CpuidPolicy
 {
     private const uint HypervisorBase = 0x4000_0000, ExtendedBase = 0x8000_0000;
-    private const uint LastBasicLeaf = 0x16, LastHypervisorLeaf = HypervisorBase + 5, LastExtendedLeaf = ExtendedBase + 8;
+    private const uint LastBasicLeaf = 0x16, LastHypervisorLeaf = HypervisorBase + 5, LastExtendedLeaf = ExtendedBase + 8,
+        LastExtendedLeafAmd = ExtendedBase + 0x21;
 
     /// <summary>Bytes of the XSAVE area with x87 and SSE, of the AVX part, and its offset.</summary>
     private const uint LegacyXsaveSize = 576, AvxStateSize = 256, AvxStateOffset = 576;
@@ -44,7 +45,7 @@ internal sealed class CpuidPolicy
             _maxBasic = LastBasicLeaf;
         }
 
-        _maxExtended = Math.Min(host(ExtendedBase, 0).Eax, LastExtendedLeaf);
+        _maxExtended = _isIntel ? Math.Min(host(ExtendedBase, 0).Eax, LastExtendedLeaf) : LastExtendedLeafAmd;
         bool avx = (host(1, 0).Ecx & (CpuFeatures.Xsave | CpuFeatures.Avx)) == (CpuFeatures.Xsave | CpuFeatures.Avx);
         bool xsave = (host(1, 0).Ecx & CpuFeatures.Xsave) != 0;
         SupportedXcr0 = !xsave ? 0 : CpuFeatures.XstateX87 | CpuFeatures.XstateSse | (avx ? CpuFeatures.XstateAvx : 0);
@@ -90,7 +91,7 @@ internal sealed class CpuidPolicy
                 return host with { Eax = host.Eax & 0x3fff };
             case 7 when subLeaf == 0:
                 uint ebx = host.Ebx & CpuFeatures.Leaf7Ebx;
-                return new CpuidResult(0, HasAvx ? ebx : ebx & ~CpuFeatures.Avx2, 0, host.Edx & CpuFeatures.Leaf7Edx);
+                return new CpuidResult(0, HasAvx ? ebx : ebx & ~CpuFeatures.Avx2, 0, (host.Edx & CpuFeatures.Leaf7Edx) | CpuFeatures.ArchCapabilities);
             case 0xd:
                 return QueryXsave(subLeaf, query.Xcr0);
             case 0x16 when _isIntel:
@@ -184,6 +185,8 @@ internal sealed class CpuidPolicy
                 uint physicalBits = Math.Max(host.Eax & 0xff, MachineAddressBits);
                 const uint VirtualBits = 48;
                 return new CpuidResult(physicalBits | (VirtualBits << 8), host.Ebx & CpuFeatures.Leaf80000008Ebx, 0, 0);
+            case 0x21:
+                return new CpuidResult(CpuFeatures.Leaf80000021Eax, 0, CpuFeatures.Leaf80000021Ecx, 0);
             default:
                 return default;
         }

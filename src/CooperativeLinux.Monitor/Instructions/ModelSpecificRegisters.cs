@@ -1,5 +1,7 @@
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Machine;
 using CooperativeLinux.Monitor.Traps;
+using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Monitor.Instructions;
 
@@ -7,11 +9,11 @@ namespace CooperativeLinux.Monitor.Instructions;
 internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
 {
     private const uint Tsc = 0x10, PlatformId = 0x17, ApicBase = 0x1b, SpecCtrl = 0x48, PredCmd = 0x49, MicrocodeRevision = 0x8b,
-        PlatformInfo = 0xce, FlushCmd = 0x10b, TsxCtrl = 0x122, SysenterCs = 0x174, SysenterEip = 0x176, MachineCheckCap = 0x179,
+        PlatformInfo = 0xce, ArchCapabilities = 0x10a, FlushCmd = 0x10b, TsxCtrl = 0x122, SysenterCs = 0x174, SysenterEip = 0x176, MachineCheckCap = 0x179,
         MachineCheckCtl = 0x17b, MiscEnable = 0x1a0, Pat = 0x277, Efer = 0xc000_0080, Star = 0xc000_0081, FMask = 0xc000_0084,
         FsBase = 0xc000_0100, GsBase = 0xc000_0101, KernelGsBase = 0xc000_0102, TscAux = 0xc000_0103,
         AmdSysCfg = 0xc001_0010, AmdHwcr = 0xc001_0015, AmdNorthBridgeCfg = 0xc001_001f, AmdLoadStoreCfg = 0xc001_1020,
-        AmdInstructionCacheCfg = 0xc001_1021, AmdDataCacheCfg = 0xc001_1022, AmdDecodeCfg = 0xc001_1029;
+        HypercallPageRegister = 0x4000_0000, AmdInstructionCacheCfg = 0xc001_1021, AmdDataCacheCfg = 0xc001_1022, AmdDecodeCfg = 0xc001_1029;
 
     private const ulong ApicEnabledBase = 0xfee0_0800, ApicBootProcessor = 0x100;
 
@@ -63,6 +65,9 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
             case TscAux:
                 value = vcpu.TscAux;
                 break;
+            case ArchCapabilities:
+                value = CpuFeatures.ArchCapabilitiesValue;
+                break;
             case AmdHwcr:
                 value = HwcrTscFrequencySelect;
                 break;
@@ -103,6 +108,8 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
             case TscAux:
                 vcpu.TscAux = (uint)value;
                 return true;
+            case HypercallPageRegister:
+                return TryFillHypercallPage(vcpu, value);
             case Efer:
                 return value == EferValue || !vcpu.Traps.HandlesGeneralProtection;
             case Pat:
@@ -116,5 +123,19 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
             default:
                 return !vcpu.Traps.HandlesGeneralProtection;
         }
+    }
+
+    /// <summary>Old kernels ask for stubs: page address, and the number of the page, of which there is one.</summary>
+    private static bool TryFillHypercallPage(VcpuContext vcpu, ulong value)
+    {
+        const ulong IndexMask = GuestMemory.PageSize - 1;
+        Span<byte> page = (value & IndexMask) == 0 ? vcpu.Memory.WritableRange(value, GuestMemory.PageSize) : default;
+        if (page.IsEmpty)
+        {
+            return false;
+        }
+
+        HypercallPage.Write(page);
+        return true;
     }
 }

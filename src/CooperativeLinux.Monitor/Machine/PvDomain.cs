@@ -1,3 +1,4 @@
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Grants;
 using CooperativeLinux.Monitor.Hypercalls;
@@ -111,31 +112,44 @@ public sealed unsafe partial class PvDomain : IDisposable
     /// <summary>How the domain ended; null while it lives.</summary>
     public DomainOutcome? Outcome => _life.Outcome;
 
-    /// <summary>Sets vCPU 0 to its start. Once, before <see cref="Run"/>.</summary>
-    public void Load(BootState boot)
+    /// <summary>Sets vCPU 0 to the start of a built domain and starts the clock. Once, before <see cref="Run"/>; the rings of
+    /// <paramref name="layout"/> must be served by then.</summary>
+    /// <param name="layout">What the domain builder put into <see cref="Memory"/>.</param>
+    /// <param name="storePort">The guest's event channel port for xenstore; written to start_info.</param>
+    /// <param name="consolePort">The one for the console; 0: no console.</param>
+    public void Load(DomainLayout layout, uint storePort, uint consolePort)
     {
         if (_isLoaded)
         {
             throw new InvalidOperationException("The domain has been loaded already.");
         }
 
+        const ulong StorePortOffset = 64, ConsolePortOffset = 80;
+        ulong startInfo = layout.StartInfoFrame * GuestMemory.PageSize;
+        if (!Memory.TryWrite(startInfo + StorePortOffset, storePort) || !Memory.TryWrite(startInfo + ConsolePortOffset, consolePort))
+        {
+            throw new ArgumentException("The layout is not one of this domain's memory.", nameof(layout));
+        }
+
         VcpuContext vcpu = _table.Vcpus[0];
         VcpuState* state = vcpu.State;
-        state->Rip = boot.EntryPoint;
-        state->Rsp = boot.StackPointer;
-        state->Rsi = boot.StartInfo;
+        state->Rip = layout.EntryPoint;
+        state->Rsp = layout.StackPointer;
+        state->Rsi = layout.StartInfoAddress;
         state->Rflags = InitialState.Rflags;
         state->Mxcsr = InitialState.Mxcsr;
         state->UserMode = 0;
         state->Selectors[Selector.Cs] = Selector.FlatKernelCode;
         state->Selectors[Selector.Ss] = Selector.FlatKernelData;
-        vcpu.KernelStackPointer = boot.StackPointer;
-        vcpu.SetRoots(boot.KernelRoot, 0);
-        foreach ((ulong frame, int level) in boot.PageTables)
+        vcpu.KernelStackPointer = layout.StackPointer;
+        vcpu.SetRoots(layout.TopTableFrame, 0);
+        foreach (PageTableFrame table in layout.PageTables)
         {
-            vcpu.Processor.MarkPageTable(frame, level);
+            vcpu.Processor.MarkPageTable(table.Frame, table.Level);
         }
 
+        // The builder has put shared_info into its first state, without time values.
+        Clock.Rebase(0);
         vcpu.IsInitialised = true;
         vcpu.IsUp = true;
         _isLoaded = true;
@@ -182,21 +196,13 @@ public sealed unsafe partial class PvDomain : IDisposable
     /// <summary>Counters of a vCPU's processor.</summary>
     public ProcessorStatistics Statistics(int vcpu = 0) => _processors[vcpu].Statistics;
 
-    /// <summary>Hypercalls so far by name, most frequent first, with those of all vCPUs added up.</summary>
-    public IReadOnlyList<(string Name, long Count)> HypercallCounts()
-    {
-        Dictionary<string, long> counts = [];
-        foreach (VcpuExits exits in _exits)
-        {
-            for (uint number = 0; number < exits.HypercallCounts.Length; number++)
-            {
-                string name = HypercallNumber.Name(number);
-                counts[name] = counts.GetValueOrDefault(name) + exits.HypercallCounts[number];
-            }
-        }
+    /// <summary>Hypercalls so far by name, most frequent first, those of all vCPUs together.</summary>
+    public IReadOnlyList<(string Name, long Count)> HypercallCounts() =>
+        AddUp(static exits => exits.HypercallCounts, static number => HypercallNumber.Name((uint)number));
 
-        return [.. counts.Where(entry => entry.Value != 0).OrderByDescending(entry => entry.Value).Select(entry => (entry.Key, entry.Value))];
-    }
+    /// <summary>Instructions the monitor carried out so far by mnemonic, most frequent first, those of all vCPUs together.</summary>
+    public IReadOnlyList<(string Name, long Count)> InstructionCounts() =>
+        AddUp(static exits => exits.InstructionCounts, static number => ((Iced.Intel.Mnemonic)number).ToString());
 
     /// <inheritdoc/>
     public void Dispose()
@@ -213,6 +219,24 @@ public sealed unsafe partial class PvDomain : IDisposable
         _machineToPhysical.Dispose();
         Memory.Dispose();
         _life.Dispose();
+    }
+
+    private List<(string Name, long Count)> AddUp(Func<VcpuExits, long[]> counts, Func<int, string> name)
+    {
+        Dictionary<string, long> sums = [];
+        foreach (VcpuExits exits in _exits)
+        {
+            long[] values = counts(exits);
+            for (int number = 0; number < values.Length; number++)
+            {
+                if (values[number] != 0)
+                {
+                    sums[name(number)] = sums.GetValueOrDefault(name(number)) + values[number];
+                }
+            }
+        }
+
+        return [.. sums.OrderByDescending(static entry => entry.Value).Select(static entry => (entry.Key, entry.Value))];
     }
 
     private void RunVcpu(int index)

@@ -14,6 +14,9 @@ internal sealed unsafe class VcpuExits(VcpuContext vcpu, HypercallDispatcher hyp
     /// <summary>Number of hypercalls by number; the last entry counts all unknown ones.</summary>
     public long[] HypercallCounts { get; } = new long[HypercallNumber.Count + 1];
 
+    /// <summary>Number of instructions carried out here, by <see cref="Mnemonic"/>.</summary>
+    public long[] InstructionCounts { get; } = new long[Enum.GetValues<Mnemonic>().Length];
+
     /// <summary>System calls of user code that were bounced to the guest kernel.</summary>
     public long SystemCalls { get; private set; }
 
@@ -44,6 +47,7 @@ internal sealed unsafe class VcpuExits(VcpuContext vcpu, HypercallDispatcher hyp
 
     public void OnInstruction(in Instruction instruction)
     {
+        InstructionCounts[(int)instruction.Mnemonic]++;
         instructions.Execute(vcpu, instruction);
         if (instruction.Mnemonic == Mnemonic.Hlt)
         {

@@ -36,6 +36,11 @@ internal static class FlagLiveness
                 return after;
             case Handling.Copy or Handling.BitString:
                 RflagsBits read = instruction.RflagsRead & Arithmetic;
+                if (instruction.Mnemonic is Mnemonic.Rcl or Mnemonic.Rcr)
+                {
+                    read |= RflagsBits.CF;
+                }
+
                 return IsCertainWriter(instruction) ? (after & ~instruction.RflagsModified) | read : after | read;
             default:
                 // What leaves the block, or is looked at by managed code, needs all of them.
@@ -48,7 +53,10 @@ internal static class FlagLiveness
     {
         switch (instruction.Mnemonic)
         {
-            case Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar or Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Rcl or Mnemonic.Rcr:
+            case Mnemonic.Rcl or Mnemonic.Rcr:
+                // The count is taken modulo 9 or 17 for the short operands.
+                return false;
+            case Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar or Mnemonic.Rol or Mnemonic.Ror:
                 return instruction.Op1Kind != OpKind.Register && (instruction.Immediate8 & 0x1F) != 0;
             case Mnemonic.Shld or Mnemonic.Shrd:
                 return instruction.Op2Kind != OpKind.Register && (instruction.Immediate8 & 0x1F) != 0;

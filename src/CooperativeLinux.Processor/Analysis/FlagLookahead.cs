@@ -20,7 +20,7 @@ internal sealed unsafe class FlagLookahead
     public FlagLookahead(InstructionPolicy policy)
     {
         _policy = policy;
-        _decoder = Decoder.Create(64, _reader);
+        _decoder = Decoder.Create(64, _reader, InstructionPolicy.DecoderOptions);
     }
 
     /// <summary>Bytes of the page that the answers depend on, as (offset, length).</summary>

@@ -94,4 +94,7 @@ internal struct AccessSite
 
     /// <summary>Stack windows: distance of the window's lowest byte from the address in T0 is 0; size is its length.</summary>
     public bool Stack;
+
+    /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
+    public bool StackSegment;
 }

@@ -31,7 +31,7 @@ internal sealed unsafe class BlockDecoder
     public BlockDecoder(InstructionPolicy policy)
     {
         _policy = policy;
-        _decoder = Decoder.Create(64, _reader);
+        _decoder = Decoder.Create(64, _reader, InstructionPolicy.DecoderOptions);
     }
 
     public DecodedInstruction[] Instructions { get; } = new DecodedInstruction[256];

@@ -60,7 +60,7 @@ internal sealed class InstructionPolicy
         Mnemonic.Setne, Mnemonic.Setno, Mnemonic.Setnp, Mnemonic.Setns, Mnemonic.Seto, Mnemonic.Setp, Mnemonic.Sets,
         Mnemonic.Cmova, Mnemonic.Cmovae, Mnemonic.Cmovb, Mnemonic.Cmovbe, Mnemonic.Cmove, Mnemonic.Cmovg, Mnemonic.Cmovge, Mnemonic.Cmovl,
         Mnemonic.Cmovle, Mnemonic.Cmovne, Mnemonic.Cmovno, Mnemonic.Cmovnp, Mnemonic.Cmovns, Mnemonic.Cmovo, Mnemonic.Cmovp, Mnemonic.Cmovs,
-        Mnemonic.Rdtsc, Mnemonic.Pause, Mnemonic.Lfence, Mnemonic.Mfence, Mnemonic.Sfence, Mnemonic.Movnti,
+        Mnemonic.Rdtsc, Mnemonic.Pause, Mnemonic.Wait, Mnemonic.Lfence, Mnemonic.Mfence, Mnemonic.Sfence, Mnemonic.Movnti,
         Mnemonic.Clflush, Mnemonic.Clflushopt, Mnemonic.Clwb, Mnemonic.Rdrand, Mnemonic.Rdseed,
         Mnemonic.Movbe, Mnemonic.Popcnt, Mnemonic.Lzcnt, Mnemonic.Tzcnt, Mnemonic.Crc32, Mnemonic.Adcx, Mnemonic.Adox,
         Mnemonic.Andn, Mnemonic.Bextr, Mnemonic.Blsi, Mnemonic.Blsmsk, Mnemonic.Blsr, Mnemonic.Bzhi, Mnemonic.Mulx, Mnemonic.Pdep, Mnemonic.Pext,
@@ -78,6 +78,7 @@ internal sealed class InstructionPolicy
     [
         Mnemonic.Nop, Mnemonic.Fnop, Mnemonic.Reservednop, Mnemonic.Endbr64, Mnemonic.Endbr32, Mnemonic.Prefetchnta, Mnemonic.Prefetcht0,
         Mnemonic.Prefetcht1, Mnemonic.Prefetcht2, Mnemonic.Prefetchw, Mnemonic.Prefetch,
+        Mnemonic.Fneni, Mnemonic.Fndisi, Mnemonic.Fnsetpm, Mnemonic.Feni, Mnemonic.Fdisi, Mnemonic.Fsetpm,
     ];
 
     private static readonly HashSet<Mnemonic> s_interpreted =
@@ -91,7 +92,7 @@ internal sealed class InstructionPolicy
         Mnemonic.Vgatherdps, Mnemonic.Vgatherdpd, Mnemonic.Vgatherqps, Mnemonic.Vgatherqpd,
         Mnemonic.Vpgatherdd, Mnemonic.Vpgatherdq, Mnemonic.Vpgatherqd, Mnemonic.Vpgatherqq,
         Mnemonic.Fxsave, Mnemonic.Fxsave64, Mnemonic.Fxrstor, Mnemonic.Fxrstor64, Mnemonic.Xsave, Mnemonic.Xsave64, Mnemonic.Xsavec, Mnemonic.Xsavec64,
-        Mnemonic.Xsaveopt, Mnemonic.Xsaveopt64, Mnemonic.Xrstor, Mnemonic.Xrstor64, Mnemonic.Fnsave, Mnemonic.Frstor, Mnemonic.Fnstenv, Mnemonic.Fldenv,
+        Mnemonic.Xsaveopt, Mnemonic.Xsaveopt64, Mnemonic.Xrstor, Mnemonic.Xrstor64, Mnemonic.Fsave, Mnemonic.Fstenv, Mnemonic.Fnsave, Mnemonic.Frstor, Mnemonic.Fnstenv, Mnemonic.Fldenv,
     ];
 
     private static readonly HashSet<Mnemonic> s_environment =
@@ -104,6 +105,9 @@ internal sealed class InstructionPolicy
         Mnemonic.Retf, Mnemonic.Int, Mnemonic.Int1, Mnemonic.Rdfsbase, Mnemonic.Rdgsbase, Mnemonic.Wrfsbase, Mnemonic.Wrgsbase, Mnemonic.Ud2,
         Mnemonic.Lss, Mnemonic.Lfs, Mnemonic.Lgs,
     ];
+
+    /// <summary>The hint space 0F0D, 0F18 to 0F1F is no-ops, as on a processor that knows none of the hints.</summary>
+    public const DecoderOptions DecoderOptions = Iced.Intel.DecoderOptions.ForceReservedNop;
 
     private readonly Handling[] _byCode = new Handling[Enum.GetValues<Code>().Length];
 
@@ -149,7 +153,7 @@ internal sealed class InstructionPolicy
             case Mnemonic.Pop:
                 return instruction.Code is Code.Popw_FS or Code.Popw_GS or Code.Popq_FS or Code.Popq_GS ? Handling.Environment : Handling.Pop;
             case Mnemonic.Leave:
-                return instruction.Code == Code.Leaveq ? Handling.Leave : Handling.Undefined;
+                return instruction.Code == Code.Leaveq ? Handling.Leave : Handling.Interpret;
             case Mnemonic.Ret:
                 return instruction.Code is Code.Retnq or Code.Retnq_imm16 ? Handling.Return : Handling.Undefined;
             case Mnemonic.Loop or Mnemonic.Loope or Mnemonic.Loopne or Mnemonic.Jrcxz or Mnemonic.Jecxz or Mnemonic.Jcxz:

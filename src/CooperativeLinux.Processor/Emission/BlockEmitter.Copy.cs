@@ -300,13 +300,17 @@ internal sealed unsafe partial class BlockEmitter
                 }
             }
 
-            access.TouchesFlags = ((instruction.RflagsRead | instruction.RflagsModified) & FlagLiveness.Arithmetic) != 0;
-            access.MayFault = instruction.Mnemonic is Mnemonic.Div or Mnemonic.Idiv || !instruction.CpuidFeatures.All(IsPlain);
+            access.TouchesFlags = ((instruction.RflagsRead | instruction.RflagsModified) & FlagLiveness.Arithmetic) != 0 || IsShift(instruction.Mnemonic);
+            access.MayFault = instruction.Mnemonic is Mnemonic.Div or Mnemonic.Idiv or Mnemonic.Wait || !instruction.CpuidFeatures.All(IsPlain);
             access.Known = true;
         }
 
         return access;
     }
+
+    // Iced gives a shift by a constant zero no flags, and the answer is kept for all constants.
+    private static bool IsShift(Mnemonic mnemonic) => mnemonic is Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar or Mnemonic.Rol or Mnemonic.Ror
+        or Mnemonic.Rcl or Mnemonic.Rcr or Mnemonic.Shld or Mnemonic.Shrd;
 
     private static bool IsPlain(CpuidFeature feature) => feature is CpuidFeature.INTEL8086 or CpuidFeature.INTEL186 or CpuidFeature.INTEL286
         or CpuidFeature.INTEL386 or CpuidFeature.INTEL486 or CpuidFeature.X64 or CpuidFeature.CMOV or CpuidFeature.BMI1 or CpuidFeature.BMI2;

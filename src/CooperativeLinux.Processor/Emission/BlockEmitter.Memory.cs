@@ -49,7 +49,7 @@ internal sealed unsafe partial class BlockEmitter
         _asm.Lea(Gpr.T0, Gpr.GuestRsp, group.Low);
         _asm.AluState(Alu.Sub, Gpr.T0, StackPage);
         _asm.AluImmediate(Alu.Cmp, Gpr.T0, 4096 - length);
-        int site = AddSite(decoded.Instruction.IP, length, group.Writes, stack: true);
+        int site = AddSite(decoded.Instruction.IP, length, group.Writes, stack: true, stackSegment: true);
         int patch = _asm.JumpIf(Condition.Above, 0);
         AddCold(ColdKind.StackWindow, patch, site: site, resume: _asm.Position);
         _stackDeltaInT1 = false;
@@ -72,8 +72,11 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         EmitAddress(instruction, decoded.Handling == Handling.Pop ? instruction.StackPointerIncrement : 0);
-        return EmitLookup(instruction.IP, size, write);
+        return EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction));
     }
+
+    private static bool UsesStackSegment(in Instruction instruction) =>
+        instruction.MemorySegment == Register.SS && instruction.SegmentPrefix is not (Register.FS or Register.GS);
 
     /// <summary>The confined slot of a push, pop, call or return at rsp+<paramref name="offset"/>.</summary>
     private HostOperand EmitStackSlot(ref DecodedInstruction decoded, int offset, int size, bool write)
@@ -90,7 +93,7 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         _asm.Lea(Gpr.T0, Gpr.GuestRsp, offset);
-        return EmitLookup(decoded.Instruction.IP, size, write);
+        return EmitLookup(decoded.Instruction.IP, size, write, stackSegment: true);
     }
 
     private void LoadStackDelta()
@@ -104,10 +107,10 @@ internal sealed unsafe partial class BlockEmitter
 
     // T0 = guest address -> T0 = host address; T1 is lost, flags are lost.
     //   mov t1d,t0d ; shr t1d,8 ; and t1d,index ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
-    private HostOperand EmitLookup(ulong rip, int size, bool write)
+    private HostOperand EmitLookup(ulong rip, int size, bool write, bool stackSegment = false)
     {
         _stackDeltaInT1 = false;
-        int site = AddSite(rip, size, write, stack: false);
+        int site = AddSite(rip, size, write, stack: false, stackSegment);
         if (IsCareful)
         {
             _asm.StoreStateImmediate32(StateLayout.Argument, (uint)site);

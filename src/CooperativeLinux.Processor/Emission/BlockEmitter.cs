@@ -272,9 +272,18 @@ internal sealed unsafe partial class BlockEmitter
     private void AddCold(ColdKind kind, int patch, bool flagsLive = false, int site = 0, int resume = 0) =>
         _cold.Add(new ColdPath(kind, patch, flagsLive, site, resume));
 
-    private int AddSite(ulong rip, int size, bool write, bool stack)
+    private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment)
     {
-        _cache.Sites.Add(new AccessSite { Rip = rip, Owner = _block, Size = size, Write = write, FlagsParked = _flagsParked, Stack = stack });
+        _cache.Sites.Add(new AccessSite
+        {
+            Rip = rip,
+            Owner = _block,
+            Size = size,
+            Write = write,
+            FlagsParked = _flagsParked,
+            Stack = stack,
+            StackSegment = stackSegment,
+        });
         return _cache.Sites.Count - 1;
     }
 

@@ -104,8 +104,9 @@ internal sealed unsafe partial class Interpreter
         }
 
         ulong wanted = ((State->Rdx << 32) | (uint)State->Rax) & Features;
+        int length = (wanted & FeatureAvx) != 0 ? XsaveSize : AvxOffset;
         Span<byte> image = stackalloc byte[XsaveSize];
-        if (!Read(address, image))
+        if (!CanWrite(address, length) || !Read(address, image[..length]))
         {
             return false;
         }
@@ -144,7 +145,6 @@ internal sealed unsafe partial class Interpreter
         }
 
         // Only what the mask covers may be touched behind the header.
-        int length = (wanted & FeatureAvx) != 0 ? XsaveSize : AvxOffset;
         return Write(address, image[..length]);
     }
 
@@ -243,12 +243,20 @@ internal sealed unsafe partial class Interpreter
         bool small = instruction.Code is Code.Fnsave_m94byte or Code.Frstor_m94byte or Code.Fnstenv_m14byte or Code.Fldenv_m14byte;
         int word = small ? 2 : 4;
         int head = 7 * word;
-        bool registers = instruction.Mnemonic is Mnemonic.Fnsave or Mnemonic.Frstor;
+        bool registers = instruction.Mnemonic is Mnemonic.Fsave or Mnemonic.Fnsave or Mnemonic.Frstor;
+        bool waits = instruction.Mnemonic is not (Mnemonic.Fnsave or Mnemonic.Fnstenv);
         int length = head + (registers ? 80 : 0);
         Span<byte> image = stackalloc byte[108];
         image.Clear();
         Span<byte> current = new(SaveX87(), 160);
-        if (instruction.Mnemonic is Mnemonic.Fnsave or Mnemonic.Fnstenv)
+        const int ErrorSummary = 0x80;
+        if (waits && (current[2] & ErrorSummary) != 0)
+        {
+            _fault = new GuestException(GuestException.FloatingPoint);
+            return false;
+        }
+
+        if (instruction.Mnemonic is Mnemonic.Fsave or Mnemonic.Fstenv or Mnemonic.Fnsave or Mnemonic.Fnstenv)
         {
             current[..2].CopyTo(image);
             current.Slice(2, 2).CopyTo(image[word..]);
@@ -288,8 +296,21 @@ internal sealed unsafe partial class Interpreter
             return false;
         }
 
+        int oldTop = (current[3] >> 3) & 7;
         image[..2].CopyTo(current);
         image.Slice(word, 2).CopyTo(current[2..]);
+        if (!registers)
+        {
+            // The registers stay where they are, but the image numbers them from the top of stack.
+            int shift = (((current[3] >> 3) & 7) - oldTop) & 7;
+            Span<byte> old = stackalloc byte[128];
+            current.Slice(32, 128).CopyTo(old);
+            for (int i = 0; i < 8; i++)
+            {
+                old.Slice(16 * ((i + shift) & 7), 16).CopyTo(current[(32 + (16 * i))..]);
+            }
+        }
+
         ushort tags = BinaryPrimitives.ReadUInt16LittleEndian(image[(2 * word)..]);
         byte valid = 0;
         for (int i = 0; i < 8; i++)

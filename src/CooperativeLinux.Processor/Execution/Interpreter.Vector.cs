@@ -18,6 +18,15 @@ internal sealed unsafe partial class Interpreter
         int length = instruction.Op1Register.GetSize();
         Span<byte> result = stackalloc byte[32];
         result.Clear();
+        for (int i = 0; store && i < length / size; i++)
+        {
+            // All elements are probed before the first is written.
+            if (!IsMasked(mask, i, size) && !CanWrite(address + (ulong)(i * size), size))
+            {
+                return false;
+            }
+        }
+
         for (int i = 0; i < length / size; i++)
         {
             if (IsMasked(mask, i, size))

@@ -76,7 +76,9 @@ internal sealed unsafe partial class Interpreter
                 return XSave(_cpu.EffectiveAddress(instruction), compact: true);
             case Mnemonic.Xrstor or Mnemonic.Xrstor64:
                 return XRestore(_cpu.EffectiveAddress(instruction));
-            case Mnemonic.Fnsave or Mnemonic.Fnstenv or Mnemonic.Frstor or Mnemonic.Fldenv:
+            case Mnemonic.Leave:
+                return LeaveShort();
+            case Mnemonic.Fsave or Mnemonic.Fstenv or Mnemonic.Fnsave or Mnemonic.Fnstenv or Mnemonic.Frstor or Mnemonic.Fldenv:
                 return FpuEnvironment(instruction);
             default:
                 return Gather(instruction);
@@ -113,6 +115,20 @@ internal sealed unsafe partial class Interpreter
         return true;
     }
 
+    // leave with a 16-bit operand: rsp := rbp ; pop bp
+    private bool LeaveShort()
+    {
+        ushort value;
+        if (!Read(State->Rbp, new Span<byte>(&value, 2)))
+        {
+            return false;
+        }
+
+        State->Rsp = State->Rbp + 2;
+        State->Rbp = (State->Rbp & ~0xFFFFUL) | value;
+        return true;
+    }
+
     // enter frame, level: push rbp and level frame pointers, then make room.
     private bool Enter(in Instruction instruction)
     {
@@ -138,6 +154,12 @@ internal sealed unsafe partial class Interpreter
             new Span<byte>(&value, size).CopyTo(words[(level * size)..]);
         }
 
+        ulong newRsp = rsp - (ulong)((level + 1) * size) - instruction.Immediate16;
+        if (!CanWrite(newRsp, size))
+        {
+            return false;
+        }
+
         for (int i = 0; i <= level; i++)
         {
             if (!Write(rsp - (ulong)((i + 1) * size), words.Slice(i * size, size)))
@@ -147,7 +169,7 @@ internal sealed unsafe partial class Interpreter
         }
 
         State->Rbp = size == 2 ? (rbp & ~0xFFFFUL) | (ushort)frame : frame;
-        State->Rsp = rsp - (ulong)((level + 1) * size) - instruction.Immediate16;
+        State->Rsp = newRsp;
         return true;
     }
 
@@ -159,6 +181,24 @@ internal sealed unsafe partial class Interpreter
         {
             return Copy(address, new Span<byte>(pointer, bytes.Length), write: true);
         }
+    }
+
+    // Whether a write would succeed; nothing is written.
+    private bool CanWrite(ulong address, int length)
+    {
+        for (int done = 0; done < length;)
+        {
+            ulong at = address + (ulong)done;
+            int part = (int)Math.Min((ulong)(length - done), 4096 - (at & 0xFFF));
+            if (!Resolve(at, part, write: true, out _))
+            {
+                return false;
+            }
+
+            done += part;
+        }
+
+        return true;
     }
 
     private bool Copy(ulong address, Span<byte> bytes, bool write) => _cpu.TryCopy(address, bytes, write, IsUser, out _fault);

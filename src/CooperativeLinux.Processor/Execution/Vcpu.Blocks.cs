@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using CooperativeLinux.Host.Faults;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Processor.Cache;
+using CooperativeLinux.Processor.Decoding;
 using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
@@ -439,7 +440,23 @@ public sealed unsafe partial class Vcpu
         State->ArithmeticFlags = ((image >> 8) & 0xD5) | ((image & 1) << 11);
     }
 
+    // Whether the instruction belongs to the x87 and MMX world, whose exceptions are #MF.
     private bool IsX87At(ulong rip)
+    {
+        Instruction instruction = DecodeAt(rip);
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            if (instruction.GetOpKind(i) == OpKind.Register && instruction.GetOpRegister(i).IsMM())
+            {
+                return true;
+            }
+        }
+
+        return instruction.Mnemonic == Mnemonic.Wait
+            || Array.Exists(instruction.CpuidFeatures, f => f is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX);
+    }
+
+    private Instruction DecodeAt(ulong rip)
     {
         Span<byte> bytes = stackalloc byte[15];
         int length = 0;
@@ -448,22 +465,14 @@ public sealed unsafe partial class Vcpu
             bytes[length++] = value;
         }
 
-        Decoder decoder = Decoder.Create(64, bytes[..length].ToArray());
+        Decoder decoder = Decoder.Create(64, bytes[..length].ToArray(), InstructionPolicy.DecoderOptions);
         decoder.Decode(out Instruction instruction);
-        return Array.Exists(instruction.CpuidFeatures, f => f is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX);
+        return instruction;
     }
 
     private void CountUndefined()
     {
-        Span<byte> bytes = stackalloc byte[15];
-        int length = 0;
-        while (length < bytes.Length && TryReadOperand(State->Rip + (ulong)length, out byte value, out _))
-        {
-            bytes[length++] = value;
-        }
-
-        Decoder decoder = Decoder.Create(64, bytes[..length].ToArray());
-        decoder.Decode(out Instruction instruction);
+        Instruction instruction = DecodeAt(State->Rip);
         string name = instruction.IsInvalid ? "(no instruction)" : instruction.Mnemonic.ToString();
         Statistics.Undefined[name] = Statistics.Undefined.GetValueOrDefault(name) + 1;
     }

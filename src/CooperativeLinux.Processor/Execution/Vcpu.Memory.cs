@@ -570,7 +570,7 @@ public sealed unsafe partial class Vcpu
     private nint Deliver(in AccessSite site, in GuestException fault)
     {
         RestorePrecise(site);
-        Raise(fault);
+        Raise(site.StackSegment && fault.Vector == GuestException.GeneralProtection ? new GuestException(GuestException.StackFault) : fault);
         DropReturnAddress();
         return Continue();
     }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace CooperativeLinux.Monitor.Images.Compression;
 
@@ -70,7 +71,10 @@ internal sealed unsafe class ZstdSequenceDecoder
         position += _literalLengths.Read(modes >> 6, source[position..]);
         position += _offsets.Read((modes >> 4) & 3, source[position..]);
         position += _matchLengths.Read((modes >> 2) & 3, source[position..]);
-        fixed (byte* input = source, output = destination, literal = literals)
+
+        // Pinned by reference: pinning an empty span as such gives null, and steps of 16 bytes may read behind it.
+        fixed (byte* input = source, output = destination)
+        fixed (byte* literal = &MemoryMarshal.GetReference(literals))
         {
             ZstdBitReader reader = default;
             if (!reader.TryStart(input + position, input + source.Length))

@@ -1,0 +1,180 @@
+/* System calls, switches between processes and threads, and memory of the kernel's giving. */
+#define _GNU_SOURCE
+#include "suite.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, PAGES = 4096 };
+
+static uint64_t run_getppid(long count)
+{
+    while (count-- > 0)
+        syscall(SYS_getppid);
+    return 0;
+}
+
+static uint64_t run_clock(long count)
+{
+    struct timespec time;
+    while (count-- > 0)
+        clock_gettime(CLOCK_MONOTONIC, &time);
+    return 0;
+}
+
+static uint64_t run_yield(long count)
+{
+    while (count-- > 0)
+        syscall(SYS_sched_yield);
+    return 0;
+}
+
+static void on_signal(int number) { (void)number; }
+
+static uint64_t run_signal(long count)
+{
+    signal(SIGUSR1, on_signal);
+    pid_t self = getpid();
+    while (count-- > 0)
+        kill(self, SIGUSR1);
+    signal(SIGUSR1, SIG_DFL);
+    return 0;
+}
+
+static uint64_t run_pipe(long count)
+{
+    int there[2], back[2];
+    char byte = 1;
+    if (pipe(there) != 0 || pipe(back) != 0)
+        fail("pipe");
+    pid_t child = fork();
+    if (child < 0)
+        fail("fork");
+    if (child == 0) {
+        close(there[1]);
+        close(back[0]);
+        while (read(there[0], &byte, 1) == 1)
+            if (write(back[1], &byte, 1) != 1)
+                _exit(1);
+        _exit(0);
+    }
+    close(there[0]);
+    close(back[1]);
+    while (count-- > 0)
+        if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1)
+            fail("pipe round trip");
+    close(there[1]);
+    close(back[0]);
+    waitpid(child, NULL, 0);
+    return 0;
+}
+
+struct turns {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int turn;
+    long left;
+};
+
+static void take_turns(struct turns *turns, int mine)
+{
+    pthread_mutex_lock(&turns->lock);
+    for (long i = turns->left; i > 0; i--) {
+        while (turns->turn != mine)
+            pthread_cond_wait(&turns->changed, &turns->lock);
+        turns->turn = !mine;
+        pthread_cond_signal(&turns->changed);
+    }
+    pthread_mutex_unlock(&turns->lock);
+}
+
+static void *other_thread(void *argument)
+{
+    take_turns(argument, 1);
+    return NULL;
+}
+
+static uint64_t run_threads(long count)
+{
+    struct turns turns = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .left = count };
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, other_thread, &turns) != 0)
+        fail("pthread_create");
+    take_turns(&turns, 0);
+    pthread_join(thread, NULL);
+    return 0;
+}
+
+static uint64_t run_thread_start(long count)
+{
+    struct turns turns = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+    while (count-- > 0) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, other_thread, &turns) != 0)
+            fail("pthread_create");
+        pthread_join(thread, NULL);
+    }
+    return 0;
+}
+
+static uint64_t run_fault(long count)
+{
+    while (count-- > 0) {
+        char *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            fail("mmap");
+        madvise(memory, PAGES * PAGE, MADV_NOHUGEPAGE);
+        for (int i = 0; i < PAGES; i++)
+            ((volatile char *)memory)[i * PAGE] = 1;
+        munmap(memory, PAGES * PAGE);
+    }
+    return 0;
+}
+
+static uint64_t run_map(long count)
+{
+    while (count-- > 0) {
+        char *memory = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            fail("mmap");
+        *(volatile char *)memory = 1;
+        munmap(memory, 16 * PAGE);
+    }
+    return 0;
+}
+
+static uint64_t run_protect(long count)
+{
+    static char *memory;
+    if (memory == NULL) {
+        memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            fail("mmap");
+    }
+    while (count-- > 0) {
+        if (mprotect(memory, PAGE, PROT_READ) != 0 || mprotect(memory, PAGE, PROT_READ | PROT_WRITE) != 0)
+            fail("mprotect");
+        *(volatile char *)memory = 1;
+    }
+    return 0;
+}
+
+const struct test system_tests[] = {
+    { "system.getppid", run_getppid, 1, NULL },
+    { "system.clock_gettime", run_clock, 1, NULL },
+    { "system.sched_yield", run_yield, 1, NULL },
+    { "system.signal", run_signal, 1, NULL },
+    { "switch.pipe", run_pipe, 1, NULL },
+    { "switch.threads", run_threads, 1, NULL },
+    { "memory.fault", run_fault, PAGES, NULL },
+    { "memory.map", run_map, 1, NULL },
+    { "memory.protect", run_protect, 1, NULL },
+    { "process.thread", run_thread_start, 1, NULL },
+    { 0 },
+};
