@@ -91,7 +91,9 @@ internal sealed class CaseGenerator(ulong seed)
             && (after.MemorySegment == before.MemorySegment || (after.SegmentPrefix is not (Register.FS or Register.GS) && before.SegmentPrefix is not (Register.FS or Register.GS)))
             && after.HasRepPrefix == before.HasRepPrefix && after.HasRepnePrefix == before.HasRepnePrefix
             && after.Length == mutated.Length;
-        return sameOperands || (after.IsInvalid && draft.Info.Encoding == EncodingKind.VEX) ? mutated : bytes;
+        // How many bytes of an invalid instruction are fetched is nobody's business: not where the next page is absent.
+        bool atEnd = TestLayout.RegionOffset(draft.State.Rip) > ((TestLayout.CodeLast + 1) * TestLayout.PageSize) - 16;
+        return sameOperands || (after.IsInvalid && draft.Info.Encoding == EncodingKind.VEX && !atEnd) ? mutated : bytes;
     }
 
     private static Instruction Decode(byte[] bytes, ulong address) => Decoder.Create(64, bytes, address).Decode();
@@ -117,7 +119,10 @@ internal sealed class CaseGenerator(ulong seed)
     private static FaultTolerance ToleranceOf(in Instruction instruction) => instruction.Mnemonic switch
     {
         Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsq or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Xsave or Mnemonic.Xsave64
-            or Mnemonic.Xsavec or Mnemonic.Xsavec64 or Mnemonic.Xsaveopt or Mnemonic.Xsaveopt64 or Mnemonic.Xrstor or Mnemonic.Xrstor64 => FaultTolerance.OtherPageFault,
+            or Mnemonic.Xsavec or Mnemonic.Xsavec64 or Mnemonic.Xsaveopt or Mnemonic.Xsaveopt64 or Mnemonic.Xrstor or Mnemonic.Xrstor64
+            or Mnemonic.Fnstenv or Mnemonic.Fnsave or Mnemonic.Fldenv or Mnemonic.Frstor or Mnemonic.Maskmovq or Mnemonic.Maskmovdqu or Mnemonic.Vmaskmovdqu => FaultTolerance.OtherPageFault,
+        Mnemonic.Wait => FaultTolerance.OtherPageFault,
+        _ when instruction.IsVsib => FaultTolerance.VectorsOnFault,
         _ when instruction.Code == Code.Cmpsd_m32_m32 => FaultTolerance.OtherPageFault,
         _ => instruction.MemorySize.GetSize() >= 8 ? FaultTolerance.PageFaultFirst : FaultTolerance.None,
     };

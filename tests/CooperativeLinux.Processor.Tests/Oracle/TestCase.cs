@@ -16,6 +16,9 @@ internal enum FaultTolerance
 
     /// <summary>Another page, or another access kind, of an instruction that touches several places.</summary>
     OtherPageFault = 2,
+
+    /// <summary>Vector registers after a fault: how far a gather came.</summary>
+    VectorsOnFault = 4,
 }
 
 /// <summary>A start state (the code is part of its memory) and what of the result must agree.</summary>
