@@ -101,22 +101,7 @@ internal sealed unsafe partial class BlockEmitter
 
         // Landing. Flags are the guest's: compare with lea and jrcxz.
         (_block.Landings ??= []).Add(_asm.Position);
-        _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
-        long negated = -(long)returnAddress;
-        if (negated == (int)negated)
-        {
-            _asm.Lea(Gpr.Rcx, Gpr.T0, (int)negated);
-        }
-        else
-        {
-            _asm.MoveImmediate(Gpr.Rcx, (ulong)negated);
-            _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: true);
-        }
-
-        _asm.Bytes([0xE3, 3 + 5]); // jrcxz over the miss
-        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
-        _asm.Jump(_stubs.ReturnMiss);
-        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+        EmitCompareTarget(returnAddress, _stubs.ReturnMiss);
         EmitExit(returnAddress, -1);
     }
 
@@ -157,6 +142,40 @@ internal sealed unsafe partial class BlockEmitter
         EmitExit(target, condition);
         PatchShort(done);
         EmitExit(instruction.NextIP, -1);
+    }
+
+    /// <summary>Bytes that <see cref="EmitIndirectEntry"/> takes at most.</summary>
+    public const int IndirectEntryBytes = 64;
+
+    /// <summary>Emits the code that the branch table leads to: it compares, without touching flags, the wanted target with the
+    /// block's address.</summary>
+    public void EmitIndirectEntry(Block block)
+    {
+        block.IndirectEntry = _asm.Position;
+        _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
+        EmitCompareTarget(block.Key.Virtual, _stubs.BranchMiss);
+        _asm.Jump(block.CheckedEntry);
+    }
+
+    // T0 must be the address, or it goes to the miss code. Flags and all but T1 are kept.
+    private void EmitCompareTarget(ulong address, int miss)
+    {
+        _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
+        long negated = -(long)address;
+        if (negated == (int)negated)
+        {
+            _asm.Lea(Gpr.Rcx, Gpr.T0, (int)negated);
+        }
+        else
+        {
+            _asm.MoveImmediate(Gpr.Rcx, (ulong)negated);
+            _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: true);
+        }
+
+        _asm.Bytes([0xE3, 3 + 5]); // jrcxz over the miss
+        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+        _asm.Jump(miss);
+        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
     }
 
     private int ShortJumpIfCounterZero(bool narrow)

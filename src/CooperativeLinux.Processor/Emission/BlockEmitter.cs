@@ -25,6 +25,7 @@ internal sealed unsafe partial class BlockEmitter
     private readonly StackGroups _groups = new();
     private readonly FlagLookahead _lookahead;
     private readonly List<ColdPath> _cold = [];
+    private readonly List<BouncedOperation> _bounced = [];
     private readonly OperandAccess[] _access = new OperandAccess[Enum.GetValues<Code>().Length];
 
     private Block _block = null!;
@@ -74,10 +75,12 @@ internal sealed unsafe partial class BlockEmitter
             Key = key,
             GuestLength = decoder.Length,
             SecondFrame = secondFrame,
+            PageId = pageId,
             FirstExit = _cache.Exits.Count,
             FirstFaultPoint = _cache.FaultPoints.Count,
         };
         _cold.Clear();
+        _bounced.Clear();
         _flagsParked = false;
         _stackDeltaInT1 = false;
         _guestBytes = bytes;
@@ -213,6 +216,14 @@ internal sealed unsafe partial class BlockEmitter
             case Handling.Environment:
                 EmitLeaving(decoded.Instruction.IP, CallbackKind.Environment, AddInstruction(decoded.Instruction));
                 break;
+            case Handling.ReadSelector when decoded.Instruction.Op0Kind == OpKind.Register:
+                _asm.State(0x0FB7, Gpr.T0, StateLayout.Selectors + (2 * decoded.Instruction.Op1Register.GetNumber()), wide: false);
+                StoreGuest(GuestNumber(decoded.Instruction.Op0Register), decoded.Instruction.Op0Register.GetSize(), Gpr.T0);
+                break;
+            case Handling.ReadSelector:
+                // To memory: rare enough for the general way, which stores two bytes.
+                EmitInterpret(decoded.Instruction);
+                break;
             case Handling.Interpret:
                 EmitInterpret(decoded.Instruction);
                 break;
@@ -270,7 +281,7 @@ internal sealed unsafe partial class BlockEmitter
         _cache.FaultPoints.Add(new FaultPoint(hostOffset, (ushort)(instruction.IP - _block.Key.Virtual), _flagsParked, parkedRegister));
 
     private void AddCold(ColdKind kind, int patch, bool flagsLive = false, int site = 0, int resume = 0) =>
-        _cold.Add(new ColdPath(kind, patch, flagsLive, site, resume));
+        _cold.Add(new ColdPath(kind, patch, flagsLive, site, resume, -1));
 
     private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment)
     {
@@ -301,6 +312,11 @@ internal sealed unsafe partial class BlockEmitter
                     _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
                     _asm.Call(_stubs.Callback(CallbackKind.Access));
                     _asm.Jump(cold.Resume);
+                    if (cold.Bounced >= 0)
+                    {
+                        EmitBounced(_bounced[cold.Bounced]);
+                    }
+
                     break;
                 case ColdKind.StackWindow:
                     _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
@@ -328,7 +344,7 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
-    private readonly record struct ColdPath(ColdKind Kind, int Patch, bool FlagsLive, int Site, int Resume);
+    private readonly record struct ColdPath(ColdKind Kind, int Patch, bool FlagsLive, int Site, int Resume, int Bounced);
 
     /// <summary>Takes the encoder's bytes.</summary>
     private sealed class EmissionBuffer : CodeWriter
