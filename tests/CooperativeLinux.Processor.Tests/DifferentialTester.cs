@@ -13,6 +13,8 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
 
     private const int MaxReports = 12, MaxReportsPerKind = 2;
 
+    private const string NotRepeatable = "# The case alone does not fail again: what ran before matters.\n";
+
     private readonly string? _tracePath = Environment.GetEnvironmentVariable(TraceVariable);
     private readonly Dictionary<string, int> _failuresByKind = [];
     private readonly List<string> _reports = [];
@@ -51,11 +53,11 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
         int count = _failuresByKind[kind] = _failuresByKind.GetValueOrDefault(kind) + 1;
         if (_reports.Count < MaxReports && count <= MaxReportsPerKind)
         {
+            string original = Report(test);
             byte vector = _expected.Outcome.Vector;
             Outcome outcome = _actual.Outcome;
             StateShrinker.Shrink(test, changed => !Agrees(changed) && _expected.Outcome.Vector == vector && _actual.Outcome.Kind == outcome.Kind && _actual.Outcome.Vector == outcome.Vector);
-            Agrees(test);
-            _reports.Add(Report(test));
+            _reports.Add(Agrees(test) ? original + NotRepeatable : Report(test));
         }
 
         return false;
@@ -79,10 +81,10 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
         int count = _failuresByKind[kind] = _failuresByKind.GetValueOrDefault(kind) + 1;
         if (_reports.Count < MaxReports && count <= MaxReports)
         {
+            string original = Report(test);
             TestCase smallest = ProgramShrinker.Shrink(program, candidate => !Agrees(candidate));
             StateShrinker.Shrink(smallest, changed => !Agrees(changed));
-            Agrees(smallest);
-            _reports.Add(Report(smallest));
+            _reports.Add(Agrees(smallest) ? original + NotRepeatable : Report(smallest));
         }
 
         return false;

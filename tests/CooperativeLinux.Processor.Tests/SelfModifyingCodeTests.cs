@@ -109,6 +109,7 @@ public sealed class SelfModifyingCodeTests(NativeRunnerFixture fixture)
             c.mov(eax, 100);
             c.ret();
             c.Label(ref end);
+            c.nop();
         },
         ["string store over code"] = c =>
         {
@@ -139,9 +140,9 @@ public sealed class SelfModifyingCodeTests(NativeRunnerFixture fixture)
             c.vpbroadcastd(ymm1, xmm1);
             c.vmovdqu(__ymmword_ptr[rdi], ymm1);
             c.Label(ref patched);
-            for (int i = 0; i < 12; i++)
+            for (int i = 0; i < 20; i++)
             {
-                c.inc(rbx);
+                c.inc(ebx);
             }
         },
         ["copied to the second page and changed there"] = c =>
@@ -167,6 +168,7 @@ public sealed class SelfModifyingCodeTests(NativeRunnerFixture fixture)
             c.nop();
             c.nop();
             c.Label(ref after);
+            c.nop();
         },
         ["locked and exchanging stores"] = c =>
         {
@@ -207,6 +209,7 @@ public sealed class SelfModifyingCodeTests(NativeRunnerFixture fixture)
             c.inc(r8);
             c.ret();
             c.Label(ref end);
+            c.nop();
         },
     };
 

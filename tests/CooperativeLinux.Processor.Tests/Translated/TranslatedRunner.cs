@@ -29,7 +29,7 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
     private static readonly byte[] RestoreCode = [0x48, 0x0F, 0xAE, 0x08, 0xCC]; // fxrstor64 [rax]; int3
     private static readonly byte[] SaveCode = [0x48, 0x0F, 0xAE, 0x00, 0xCC]; // fxsave64 [rax]; int3
     private const int SaveOffset = 64;
-    private static readonly TimeSpan WatchdogPeriod = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan WatchdogPeriod = TimeSpan.FromSeconds(10);
 
     private readonly RunnerOptions _options;
     private readonly GuestPages _pages;
