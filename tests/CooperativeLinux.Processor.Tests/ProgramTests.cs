@@ -39,7 +39,7 @@ public sealed class ProgramTests(NativeRunnerFixture fixture, ITestOutputHelper 
             tester.Check(generator.Generate(first + i), variant);
         }
 
-        output.WriteLine($"{variant}: {tester.Cases} programs, seed {TestScale.Seed:x}");
+        output.WriteLine($"{variant}: {tester.Cases} programs, {translated.Polls} polls, seed {TestScale.Seed:x}");
         Assert.True(tester.Failures == 0, tester.Summary());
     }
 

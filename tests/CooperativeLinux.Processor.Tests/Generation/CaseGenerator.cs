@@ -124,7 +124,7 @@ internal sealed class CaseGenerator(ulong seed)
         Mnemonic.Wait => FaultTolerance.OtherPageFault,
         _ when instruction.IsVsib => FaultTolerance.VectorsOnFault,
         _ when instruction.Code == Code.Cmpsd_m32_m32 => FaultTolerance.OtherPageFault,
-        _ => instruction.MemorySize.GetSize() >= 8 ? FaultTolerance.PageFaultFirst : FaultTolerance.None,
+        _ => instruction.MemorySize.GetSize() > 1 ? FaultTolerance.PageFaultFirst : FaultTolerance.None,
     };
 
     private sealed class ByteWriter : CodeWriter
