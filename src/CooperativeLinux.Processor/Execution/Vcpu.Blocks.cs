@@ -340,6 +340,11 @@ public sealed unsafe partial class Vcpu
             throw;
         }
 
+        if (_options.Verify)
+        {
+            Verify(block, pageId);
+        }
+
         Statistics.BlocksTranslated++;
         Statistics.InstructionsTranslated += _decoder.Count;
         if (key.Variant == BlockVariant.Careful)
