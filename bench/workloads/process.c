@@ -73,8 +73,8 @@ static uint64_t run_lua(long count)
 }
 
 const struct test process_tests[] = {
-    { "process.fork-exit", run_fork, 1, NULL },
-    { "process.fork-exec-exit", run_exec, 1, NULL },
-    { "program.lua", run_lua, ROUNDS, has_lua },
+    { "process.fork-exit", run_fork, 1, NULL, NULL },
+    { "process.fork-exec-exit", run_exec, 1, NULL, NULL },
+    { "program.lua", run_lua, ROUNDS, has_lua, NULL },
     { 0 },
 };

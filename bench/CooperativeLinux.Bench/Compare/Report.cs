@@ -98,7 +98,7 @@ internal sealed class Report(SuiteResult? before, SuiteResult? after, IReadOnlyL
     {
         foreach (PeerResult peer in peers.Where(peer => peer.Suite != null))
         {
-            if (Math.Abs(peer.Suite!.ClockRate - 1) > 0.02)
+            if (peer.Suite!.IsClockWrong)
             {
                 yield return $"{peer.Peer.Title}: its clock goes {Number(peer.Suite.ClockRate)} s in a second; its times are wrong by that";
             }

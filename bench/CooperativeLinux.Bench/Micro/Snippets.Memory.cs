@@ -153,6 +153,23 @@ internal static partial class Snippets
         },
         new()
         {
+            Name = "alias-4M",
+            Operation = "load and store 8 bytes, exactly 4 MiB apart",
+            Fill = FillNumbers,
+            Emit = a =>
+            {
+                Loop(a, () =>
+                {
+                    a.mov(rdx, __[rdi + (rcx * 8)]);
+                    a.mov(__[rdi + (rcx * 8) + 0x40_0000], rdx);
+                    a.inc(ecx);
+                    a.and(ecx, 2047);
+                });
+                a.mov(rax, __[rdi + 0x40_0008]);
+            },
+        },
+        new()
+        {
             Name = "chase-16K",
             Operation = "follow a pointer, 16 KiB in all",
             Fill = FillRing(16 << 10, 64),
