@@ -175,6 +175,11 @@ public static class Machine
             Console.Error.WriteLine($"undefined {name,-14} {count,14}");
         }
 
+        foreach ((string name, long count) in run.Domain.InstructionCounts())
+        {
+            Console.Error.WriteLine($"instruction {name,-22} {count,10}");
+        }
+
         foreach ((string name, long count) in run.Domain.HypercallCounts())
         {
             Console.Error.WriteLine($"hypercall {name,-24} {count,10}");

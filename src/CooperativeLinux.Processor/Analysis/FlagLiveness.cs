@@ -32,7 +32,7 @@ internal static class FlagLiveness
     {
         switch (handling)
         {
-            case Handling.Nothing or Handling.Lea or Handling.Push or Handling.Pop or Handling.Leave or Handling.Translate:
+            case Handling.Nothing or Handling.Lea or Handling.Push or Handling.Pop or Handling.Leave or Handling.Translate or Handling.ReadSelector:
                 return after;
             case Handling.Copy or Handling.BitString:
                 RflagsBits read = instruction.RflagsRead & Arithmetic;

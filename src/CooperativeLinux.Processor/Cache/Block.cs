@@ -42,6 +42,12 @@ internal sealed class Block
 
     public int Entry { get; set; }
 
+    /// <summary>First host byte.</summary>
+    public int HostStart { get; set; }
+
+    /// <summary>Entry for the branch table: checks whether the branch wants this block.</summary>
+    public int IndirectEntry { get; set; }
+
     public int HostEnd { get; set; }
 
     public int FirstFaultPoint { get; set; }
@@ -94,6 +100,9 @@ internal struct AccessSite
 
     /// <summary>Stack windows: distance of the window's lowest byte from the address in T0 is 0; size is its length.</summary>
     public bool Stack;
+
+    /// <summary>Behind the jump back stands the same operation on a bounced copy; it is used for operands that cross pages.</summary>
+    public bool CanBounce;
 
     /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
     public bool StackSegment;

@@ -81,7 +81,7 @@ internal sealed unsafe class CodeCache
         {
             int middle = (low + high) / 2;
             Block block = _ordered[middle];
-            if (offset < block.CheckedEntry)
+            if (offset < block.HostStart)
             {
                 high = middle - 1;
             }

@@ -32,6 +32,9 @@ internal enum Handling : byte
     Syscall,
     Breakpoint,
 
+    /// <summary>mov from a segment register to a general one.</summary>
+    ReadSelector,
+
     /// <summary>Carried out in C# by the processor; the block goes on after it.</summary>
     Interpret,
 
@@ -138,7 +141,12 @@ internal sealed class InstructionPolicy
             return instruction.IsStringInstruction ? Handling.Interpret : Handling.Copy;
         }
 
-        if (instruction.Code is Code.Mov_rm16_Sreg or Code.Mov_r32m16_Sreg or Code.Mov_r64m16_Sreg or Code.Mov_Sreg_rm16 or Code.Mov_Sreg_r32m16 or Code.Mov_Sreg_r64m16
+        if (instruction.Code is Code.Mov_rm16_Sreg or Code.Mov_r32m16_Sreg or Code.Mov_r64m16_Sreg)
+        {
+            return Handling.ReadSelector;
+        }
+
+        if (instruction.Code is Code.Mov_Sreg_rm16 or Code.Mov_Sreg_r32m16 or Code.Mov_Sreg_r64m16
             or Code.Mov_r64_cr or Code.Mov_cr_r64 or Code.Mov_r64_dr or Code.Mov_dr_r64)
         {
             return Handling.Environment;

@@ -1,5 +1,7 @@
+using System.Runtime.InteropServices;
 using CooperativeLinux.Processor.Analysis;
 using CooperativeLinux.Processor.Decoding;
+using CooperativeLinux.Processor.Execution;
 using Iced.Intel;
 
 namespace CooperativeLinux.Processor.Emission;
@@ -44,7 +46,7 @@ internal sealed unsafe partial class BlockEmitter
                 or OpKind.Immediate8to32 or OpKind.Immediate8to64 or OpKind.Immediate32to64 or OpKind.Immediate8_2nd))
             {
                 // An operand kind the copier does not know must not be copied.
-                EmitLeaving(instruction.IP, Execution.CallbackKind.Raise, Execution.GuestException.InvalidOpcode);
+                EmitLeaving(instruction.IP, CallbackKind.Raise, GuestException.InvalidOpcode);
                 return;
             }
         }
@@ -66,14 +68,35 @@ internal sealed unsafe partial class BlockEmitter
 
     private void EmitPatched(ref DecodedInstruction decoded, in OperandAccess access, int memoryOperand, bool highByte)
     {
-        Instruction patched = decoded.Instruction;
         HostOperand memory = default;
-        bool hasMemory = memoryOperand >= 0;
-        bool memoryWritten = hasMemory && (access.Written & (1 << memoryOperand)) != 0;
+        bool memoryWritten = memoryOperand >= 0 && (access.Written & (1 << memoryOperand)) != 0;
+        int lookups = _cold.Count;
+        if (memoryOperand >= 0)
+        {
+            int size = Math.Max(decoded.Instruction.MemorySize.GetSize(), 1);
+            memory = EmitOperand(ref decoded, size, memoryWritten);
+        }
+
+        bool parked = _flagsParked;
+        EmitOperation(decoded, access, memory, memoryOperand >= 0, highByte);
+        if (memoryWritten && _cold.Count > lookups && !IsCareful)
+        {
+            // An operand that crosses a page: the same operation on a copy, which managed code then writes back.
+            ColdPath cold = _cold[^1];
+            CollectionsMarshal.AsSpan(_cache.Sites)[cold.Site].CanBounce = true;
+            _cold[^1] = cold with { Bounced = _bounced.Count };
+            _bounced.Add(new BouncedOperation(decoded, access, memory, highByte, parked, _asm.Position));
+        }
+
+        FinishBounce(memoryWritten);
+    }
+
+    // The instruction itself, with its memory operand confined already.
+    private void EmitOperation(in DecodedInstruction decoded, in OperandAccess access, HostOperand memory, bool hasMemory, bool highByte)
+    {
+        Instruction patched = decoded.Instruction;
         if (hasMemory)
         {
-            int size = Math.Max(patched.MemorySize.GetSize(), 1);
-            memory = EmitOperand(ref decoded, size, memoryWritten);
             ReplaceMoffs(ref patched);
         }
 
@@ -117,8 +140,7 @@ internal sealed unsafe partial class BlockEmitter
                     }
                     else
                     {
-                        // Three operands in memory: rbp serves for the length of the instruction. It cannot be an operand itself,
-                        // since the two others have taken T0 and T1, or memory has.
+                        // Three operands in memory: another register serves for the length of the instruction.
                         parkedRegister = PickParked(decoded.Instruction);
                         scratch = parkedRegister;
                         _asm.StoreState(StateLayout.Park1, scratch);
@@ -175,9 +197,19 @@ internal sealed unsafe partial class BlockEmitter
         {
             _asm.LoadState(parkedRegister, StateLayout.Park1);
         }
-
-        FinishBounce(memoryWritten);
     }
+
+    // Out of line: the operation on the bounced copy. Reached instead of the resume point when managed code says so.
+    private void EmitBounced(in BouncedOperation bounced)
+    {
+        _flagsParked = bounced.FlagsParked;
+        EmitOperation(bounced.Decoded, bounced.Access, bounced.Memory, hasMemory: true, bounced.HighByte);
+        _asm.Call(_stubs.Callback(CallbackKind.BounceFinish));
+        _asm.Jump(bounced.Resume);
+    }
+
+    private readonly record struct BouncedOperation(
+        DecodedInstruction Decoded, OperandAccess Access, HostOperand Memory, bool HighByte, bool FlagsParked, int Resume);
 
     private static bool IsSpecial(Register register) => register.IsGPR() && GuestNumber(register) is Gpr.Rsp or Gpr.R9 or Gpr.R10 or Gpr.R11;
 

@@ -16,11 +16,14 @@ internal static class StateLayout
     public static readonly int FsBase = Architectural(nameof(VcpuState.FsBase));
     public static readonly int GsBase = Architectural(nameof(VcpuState.GsBase));
     public static readonly int Mxcsr = Architectural(nameof(VcpuState.Mxcsr));
+    public static readonly int Selectors = Architectural(nameof(VcpuState.Selectors));
     public static readonly int Vectors = Architectural(nameof(VcpuState.Vectors));
 
     public static readonly int HostRsp = Engine(nameof(EngineState.HostRsp));
     public static readonly int PairBase = Engine(nameof(EngineState.PairBase));
     public static readonly int Limit = Engine(nameof(EngineState.Limit));
+    public static readonly int DepthTag = Engine(nameof(EngineState.DepthTag));
+    public static readonly int PollClear = Engine(nameof(EngineState.PollClear));
     public static readonly int Handle = Engine(nameof(EngineState.Handle));
     public static readonly int Argument = Engine(nameof(EngineState.Argument));
     public static readonly int Scratch0 = Engine(nameof(EngineState.Scratch0));
@@ -37,7 +40,8 @@ internal static class StateLayout
     public static readonly int KernelStackDelta = Engine(nameof(EngineState.KernelStackDelta));
     public static readonly int UserStackPage = Engine(nameof(EngineState.UserStackPage));
     public static readonly int UserStackDelta = Engine(nameof(EngineState.UserStackDelta));
-    public static readonly int BranchHash = Engine(nameof(EngineState.BranchHash));
+    public static readonly int BranchTable = Engine(nameof(EngineState.BranchTable));
+    public static readonly int BranchTarget = Engine(nameof(EngineState.BranchTarget));
     public static readonly int PageSlots = Engine(nameof(EngineState.PageSlots));
     public static readonly int Callbacks = Engine(nameof(EngineState.Callbacks));
     public static readonly int FpuImage = Engine(nameof(EngineState.FpuImage));

@@ -8,10 +8,9 @@ namespace CooperativeLinux.Processor.Emission;
 internal sealed unsafe class Stubs
 {
     /// <summary>Room for host calls that mirror guest calls, in bytes of the thread's stack.</summary>
-    public const int PairStackBytes = 256 * 1024;
+    public const int PairStackBytes = 1 << PairStackBits;
 
-    /// <summary>Entries of a branch hash; 16 bytes each: guest address, host address.</summary>
-    public const int BranchHashEntries = 4096;
+    public const int PairStackBits = 18;
 
     private const int VectorRegisters = 16;
     private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
@@ -51,6 +50,9 @@ internal sealed unsafe class Stubs
     /// <summary>Jumps to the code for the guest address in T0; keeps flags.</summary>
     public int Dispatch { get; private set; }
 
+    /// <summary>Reached when the branch table does not know <see cref="EngineState.BranchTarget"/>.</summary>
+    public int BranchMiss { get; private set; }
+
     /// <summary>Unmanaged functions: void (void* image): fxsave64 to 512 bytes, frstor from 108 bytes, of the live x87 state.</summary>
     public int FpuSave { get; private set; }
 
@@ -86,7 +88,7 @@ internal sealed unsafe class Stubs
 
         _asm.StoreState(StateLayout.HostRsp, Gpr.Rsp);
         _asm.StoreState(StateLayout.ResumeTarget, FirstArgument);
-        _asm.AluImmediate(Alu.And, Gpr.Rsp, -64);
+        _asm.AluImmediate(Alu.And, Gpr.Rsp, -PairStackBytes);
         LeaCode(Gpr.Rax, ReturnMiss);
         Push(Gpr.Rax);
         _asm.StoreState(StateLayout.PairBase, Gpr.Rsp);
@@ -95,6 +97,7 @@ internal sealed unsafe class Stubs
         // The first block polls, and managed code sets the limit then.
         _asm.MoveImmediate(Gpr.Rax, ulong.MaxValue);
         _asm.StoreState(StateLayout.Limit, Gpr.Rax);
+        _asm.StoreStateImmediate32(StateLayout.PollClear, 0);
         _asm.Jump(Reload);
     }
 
@@ -213,38 +216,29 @@ internal sealed unsafe class Stubs
         // falls into Dispatch
     }
 
+    /// <summary>Emits the dispatch of an indirect branch in place, so that the host predicts each branch by itself.</summary>
+    public static void EmitBranch(Assembler asm)
+    {
+        asm.StoreState(StateLayout.BranchTarget, Gpr.T0);
+        asm.MoveImmediate(Gpr.T1, 0);
+        asm.Bytes([0xF2, 0x45, 0x0F, 0x38, 0xF1, 0xDA]); // crc32 r11d,r10d
+        asm.Memory(0x8D, Gpr.T1, -1, Gpr.T1, 8, 0, wide: false);
+        asm.LoadState(Gpr.T0, StateLayout.BranchTable);
+        asm.Bytes([0x66, 0x45, 0x8B, 0xD3]); // mov r10w,r11w
+        asm.Memory(0xFF, 4, Gpr.T0, -1, 1, 0, wide: false);
+    }
+
+    // The table's entry is chosen without touching flags: BranchTarget := T0 ; index := crc32(0, T0) ; jmp [table + 8*index],
+    // where the table is 64 KiB aligned and the index goes into the low 16 bits.
     private void EmitDispatch()
     {
         Dispatch = _asm.Position;
-        _asm.StoreState(StateLayout.ParkRax, Gpr.Rax);
-        _asm.FlagsToRax();
-        _asm.AluState(Alu.Cmp, Gpr.Rsp, StateLayout.Limit);
-        int poll = _asm.JumpIf(Condition.Below, _asm.Position);
-        _asm.Bytes([0x45, 0x69, 0xDA]); // imul r11d,r10d,imm32
-        _asm.Int32(unchecked((int)BranchHashMultiplier));
-        _asm.Shift(5, Gpr.T1, BranchHashShift, wide: false);
-        _asm.AluImmediate(Alu.And, Gpr.T1, (BranchHashEntries - 1) << 4, wide: false);
-        _asm.AluState(Alu.Add, Gpr.T1, StateLayout.BranchHash);
-        _asm.Memory(0x3B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true); // cmp r10,[r11]
-        int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
-        _asm.FlagsFromRax();
-        _asm.LoadState(Gpr.Rax, StateLayout.ParkRax);
-        _asm.Memory(0xFF, 4, Gpr.T1, -1, 1, 8, wide: false); // jmp [r11+8]
+        EmitBranch(_asm);
 
-        _asm.PatchRelative(poll, _asm.Position);
-        _asm.PatchRelative(miss, _asm.Position);
-        _asm.FlagsFromRax();
-        _asm.LoadState(Gpr.Rax, StateLayout.ParkRax);
+        BranchMiss = _asm.Position;
+        _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
         _asm.Jump(Callback(CallbackKind.Dispatch));
     }
-
-    /// <summary>Multiplier and shift of the branch hash: entry = (low32(address) * multiplier >> shift) masked.</summary>
-    public const uint BranchHashMultiplier = 0x9E3779B1;
-    public const int BranchHashShift = 16;
-
-    /// <summary>Byte offset of the hash entry for an address.</summary>
-    public static int BranchHashOffset(ulong address) =>
-        (int)(((uint)address * BranchHashMultiplier) >> BranchHashShift) & ((BranchHashEntries - 1) << 4);
 
     private void EmitFpuSave()
     {

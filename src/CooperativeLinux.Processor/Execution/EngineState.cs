@@ -62,11 +62,20 @@ internal unsafe struct EngineState
     [FieldOffset(152)] public ulong UserStackPage;
     [FieldOffset(160)] public ulong UserStackDelta;
 
-    /// <summary>Hash of indirect branch targets for the current mode and context.</summary>
-    [FieldOffset(168)] public ulong BranchHash;
+    /// <summary>Table of indirect branch targets of the current mode; see <see cref="Cache.BranchTable"/>.</summary>
+    [FieldOffset(168)] public ulong BranchTable;
 
     /// <summary>Ids of user pages whose mapping was checked in the current context.</summary>
     [FieldOffset(176)] public ulong PageSlots;
+
+    /// <summary>Guest address that an indirect branch goes to.</summary>
+    [FieldOffset(184)] public ulong BranchTarget;
+
+    /// <summary>Zero: a poll is wanted. For blocks that must not touch flags.</summary>
+    [FieldOffset(248)] public uint PollClear;
+
+    /// <summary>Added to bits 18 to 33 of rsp it gives zero just below the pair stack.</summary>
+    [FieldOffset(252)] public uint DepthTag;
 
     [FieldOffset(192)] public Host.Faults.FaultRecord Fault;
 

@@ -76,6 +76,9 @@ internal sealed unsafe partial class Interpreter
                 return XSave(_cpu.EffectiveAddress(instruction), compact: true);
             case Mnemonic.Xrstor or Mnemonic.Xrstor64:
                 return XRestore(_cpu.EffectiveAddress(instruction));
+            case Mnemonic.Mov:
+                ushort selector = State->Selectors[instruction.Op1Register.GetNumber()];
+                return Write(_cpu.EffectiveAddress(instruction), new ReadOnlySpan<byte>(&selector, 2));
             case Mnemonic.Leave:
                 return LeaveShort();
             case Mnemonic.Fsave or Mnemonic.Fstenv or Mnemonic.Fnsave or Mnemonic.Fnstenv or Mnemonic.Frstor or Mnemonic.Fldenv:

@@ -37,6 +37,7 @@ public sealed unsafe partial class Vcpu
     /// <summary>Forgets all cached translations of the current roots (kernel half: of all roots).</summary>
     public void FlushTlb()
     {
+        Statistics.TlbFlushes++;
         _mmu.FlushCurrent();
         _resetPairs = true;
     }
@@ -44,12 +45,17 @@ public sealed unsafe partial class Vcpu
     /// <summary>Forgets all cached translations of all roots.</summary>
     public void FlushAllTlbs()
     {
+        Statistics.TlbFlushes++;
         _mmu.FlushAll();
         _resetPairs = true;
     }
 
     /// <summary>Forgets one page in both current roots (kernel half: in all roots).</summary>
-    public void FlushPage(ulong address) => _mmu.FlushPage(address);
+    public void FlushPage(ulong address)
+    {
+        Statistics.PageFlushes++;
+        _mmu.FlushPage(address);
+    }
 
     /// <summary>Tells that an entry of a page table was written by the monitor (mmu_update, update_va_mapping), so that exactly the
     /// translations that used the old entry are forgotten.</summary>
@@ -60,7 +66,7 @@ public sealed unsafe partial class Vcpu
     {
         if (oldValue != newValue)
         {
-            _mmu.EntryChanged(entryAddress, oldValue);
+            _mmu.EntryChanged(entryAddress, oldValue, newValue);
         }
     }
 
@@ -201,7 +207,7 @@ public sealed unsafe partial class Vcpu
         ulong window = StackWindow;
         if ((address & 0xFFF) + (ulong)site.Size > 4096)
         {
-            return GoCareful(site);
+            return OnCrossing(site, address);
         }
 
         if (!TryResolve(address, site.Size, site.Write, State->UserMode != 0, fill: true, out byte* host, out GuestException fault))
@@ -236,27 +242,63 @@ public sealed unsafe partial class Vcpu
         return Continue();
     }
 
+    // An operand over a page border is copied; a written one goes back by OnBounceFinish.
+    private nint OnCrossing(in AccessSite site, ulong address)
+    {
+        const int JumpBackBytes = 5;
+        Statistics.Crossings++;
+        ulong window = StackWindow;
+        if (site.Write && !site.CanBounce)
+        {
+            return GoCareful(site);
+        }
+
+        if (!TryBounce(site, address, out GuestException fault))
+        {
+            return Deliver(site, fault);
+        }
+
+        if (site.Owner.Dropped || StackWindow != window)
+        {
+            return GoCareful(site);
+        }
+
+        if (site.Write)
+        {
+            *(ulong*)_engine->ResumeRsp += JumpBackBytes;
+        }
+
+        return 0;
+    }
+
     internal nint OnBounce()
     {
         AccessSite site = _cache.Sites[(int)_engine->Argument];
         ulong address = _engine->Scratch0;
-        bool user = State->UserMode != 0;
         _bounceLength = 0;
-        int inFirst = (int)Math.Min((ulong)site.Size, 4096 - (address & 0xFFF));
-        if (!TryResolve(address, inFirst, site.Write, user, fill: false, out byte* first, out GuestException fault))
+        if ((address & 0xFFF) + (ulong)site.Size > 4096)
+        {
+            return TryBounce(site, address, out GuestException crossingFault) ? 0 : Deliver(site, crossingFault);
+        }
+
+        if (!TryResolve(address, site.Size, site.Write, State->UserMode != 0, fill: false, out byte* host, out GuestException fault))
         {
             return Deliver(site, fault);
         }
 
-        if (inFirst == site.Size)
-        {
-            _engine->Scratch0 = (ulong)first;
-            return 0;
-        }
+        _engine->Scratch0 = (ulong)host;
+        return 0;
+    }
 
-        if (!TryResolve(address + (ulong)inFirst, site.Size - inFirst, site.Write, user, fill: false, out byte* second, out fault))
+    // Copies an operand of two pages to the bounce buffer, whose address becomes the result.
+    private bool TryBounce(in AccessSite site, ulong address, out GuestException fault)
+    {
+        bool user = State->UserMode != 0;
+        int inFirst = (int)(4096 - (address & 0xFFF));
+        if (!TryResolve(address, inFirst, site.Write, user, fill: true, out byte* first, out fault)
+            || !TryResolve(address + (ulong)inFirst, site.Size - inFirst, site.Write, user, fill: true, out byte* second, out fault))
         {
-            return Deliver(site, fault);
+            return false;
         }
 
         // The copy keeps the operand's alignment, which some instructions insist on.
@@ -269,7 +311,7 @@ public sealed unsafe partial class Vcpu
         Buffer.MemoryCopy(first, buffer, inFirst, inFirst);
         Buffer.MemoryCopy(second, buffer + inFirst, site.Size - inFirst, site.Size - inFirst);
         _engine->Scratch0 = (ulong)buffer;
-        return 0;
+        return true;
     }
 
     internal nint OnBounceFinish()
@@ -367,6 +409,7 @@ public sealed unsafe partial class Vcpu
         if (write && _cache.IsCode(translation.Frame))
         {
             host = page + (address & 0xFFF);
+            Statistics.CodeWrites++;
             InvalidateCode(translation.Frame, (int)(address & 0xFFF), size);
             return true;
         }
@@ -413,10 +456,11 @@ public sealed unsafe partial class Vcpu
             return false;
         }
 
+        Statistics.TableWrites++;
         byte* page = Memory.FramePointer(translation.Frame);
         int offset = (int)(address & 0xFF8);
         ulong entryAddress = (translation.Frame << 12) | (uint)offset;
-        _mmu.EntryChanged(entryAddress, *(ulong*)(page + offset));
+        _mmu.EntryChanged(entryAddress, *(ulong*)(page + offset), 0);
         host = page + (address & 0xFFF);
         return true;
     }

@@ -1,4 +1,3 @@
-using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Execution;
 
 namespace CooperativeLinux.Processor.Memory;
@@ -17,15 +16,15 @@ internal sealed unsafe class Mmu : IDisposable
     private readonly byte* _poison;
     private long _clock;
 
-    /// <param name="missStub">Host address that empty branch-hash entries lead to.</param>
-    public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint missStub)
+    /// <param name="branchMiss">Host code for indirect branches to unknown targets.</param>
+    public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint branchMiss)
     {
         _tables = new PageTables(memory);
         _engine = engine;
         _poison = poison;
         for (int i = 0; i < ContextCount; i++)
         {
-            _contexts[i] = new TlbContext(i, poison, missStub);
+            _contexts[i] = new TlbContext(i, poison, branchMiss);
         }
 
         Current = _contexts[0];
@@ -140,10 +139,13 @@ internal sealed unsafe class Mmu : IDisposable
     }
 
     /// <summary>Forgets one page; in the kernel half in all contexts.</summary>
-    public void FlushPage(ulong address) => FlushPage(address, IsKernelHalf(address) ? uint.MaxValue : Current.Bit);
+    public void FlushPage(ulong address) => FlushPage(address, IsKernelHalf(address) ? uint.MaxValue : Current.Bit, keepsCode: false);
 
     /// <summary>An entry of a table is about to change or has changed: forgets what the old value gave.</summary>
-    public void EntryChanged(ulong entryAddress, ulong oldValue)
+    /// <param name="entryAddress">Guest-physical address of the entry.</param>
+    /// <param name="oldValue">Value before.</param>
+    /// <param name="newValue">Value after; 0 if not known.</param>
+    public void EntryChanged(ulong entryAddress, ulong oldValue, ulong newValue)
     {
         if ((oldValue & Pte.Present) == 0)
         {
@@ -159,7 +161,7 @@ internal sealed unsafe class Mmu : IDisposable
         if (info->Level == 1)
         {
             ulong address = info->VirtualBase + (((entryAddress >> 3) & 511) << 12);
-            FlushPage(address, IsKernelHalf(address) ? uint.MaxValue : info->Contexts);
+            FlushPage(address, IsKernelHalf(address) ? uint.MaxValue : info->Contexts, KeepsCode(oldValue, newValue));
             return;
         }
 
@@ -231,7 +233,14 @@ internal sealed unsafe class Mmu : IDisposable
         }
     }
 
-    private void FlushPage(ulong address, uint contexts)
+    // The same frame is executable before and after.
+    private static bool KeepsCode(ulong oldValue, ulong newValue)
+    {
+        const ulong Matters = Pte.Present | Pte.User | Pte.NoExecute | Pte.FrameMask;
+        return (oldValue & Matters) == (newValue & Matters) && (newValue & Pte.NoExecute) == 0;
+    }
+
+    private void FlushPage(ulong address, uint contexts, bool keepsCode)
     {
         foreach (TlbContext context in _contexts)
         {
@@ -241,13 +250,13 @@ internal sealed unsafe class Mmu : IDisposable
             }
 
             context.Forget(address);
-            if (context.UserCodePages.Remove(address & ~0xFFFUL, out ulong frame))
+            if (!keepsCode && context.UserCodePages.Remove(address & ~0xFFFUL, out ulong frame))
             {
                 CodeMappingChanged?.Invoke(context, address & ~0xFFFUL, frame);
             }
         }
 
-        if (IsKernelHalf(address) && KernelCodePages.Remove(address & ~0xFFFUL, out ulong kernelFrame))
+        if (!keepsCode && IsKernelHalf(address) && KernelCodePages.Remove(address & ~0xFFFUL, out ulong kernelFrame))
         {
             CodeMappingChanged?.Invoke(null, address & ~0xFFFUL, kernelFrame);
         }

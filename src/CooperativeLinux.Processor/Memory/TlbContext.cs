@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using CooperativeLinux.Processor.Emission;
+using CooperativeLinux.Processor.Cache;
 
 namespace CooperativeLinux.Processor.Memory;
 
@@ -13,7 +13,7 @@ internal enum TlbArray
 }
 
 /// <summary>
-/// Cached translations of one guest address space: TLB arrays, checked code pages and indirect branch targets, in the form
+/// Cached translations of one guest address space: TLB arrays and checked code pages, in the form
 /// that emitted code reads.
 /// </summary>
 /// <remarks>
@@ -27,20 +27,18 @@ internal sealed unsafe class TlbContext : IDisposable
     public const int TlbBytes = TlbEntries * 16;
     public const int PageSlotCount = 1024;
 
-    private const int HashBytes = Stubs.BranchHashEntries * 16;
     private const int SlotsOffset = 4 * TlbBytes;
-    private const int HashOffset = SlotsOffset + (PageSlotCount * 4);
+    private const int TotalBytes = SlotsOffset + (PageSlotCount * 4);
 
     private readonly byte* _memory;
     private readonly byte* _poison;
-    private readonly nint _missStub;
 
-    public TlbContext(int index, byte* poison, nint missStub)
+    public TlbContext(int index, byte* poison, nint branchMiss)
     {
+        UserBranches = new BranchTable(branchMiss);
         Index = index;
         _poison = poison;
-        _missStub = missStub;
-        _memory = (byte*)NativeMemory.AlignedAlloc(HashOffset + HashBytes, 4096);
+        _memory = (byte*)NativeMemory.AlignedAlloc(TotalBytes, 4096);
         Clear();
     }
 
@@ -58,9 +56,10 @@ internal sealed unsafe class TlbContext : IDisposable
     /// <summary>User pages whose code was entered: page address to frame.</summary>
     public Dictionary<ulong, ulong> UserCodePages { get; } = [];
 
-    public byte* PageSlots => _memory + SlotsOffset;
+    /// <summary>Indirect branch targets in user mode.</summary>
+    public BranchTable UserBranches { get; }
 
-    public byte* UserBranchHash => _memory + HashOffset;
+    public byte* PageSlots => _memory + SlotsOffset;
 
     public byte* Array(TlbArray array) => _memory + ((int)array * TlbBytes);
 
@@ -128,8 +127,8 @@ internal sealed unsafe class TlbContext : IDisposable
     public void ClearUserCode()
     {
         UserCodePages.Clear();
+        UserBranches.Clear();
         NativeMemory.Clear(PageSlots, PageSlotCount * 4);
-        ClearHash(UserBranchHash, _missStub);
     }
 
     public void Clear()
@@ -138,18 +137,11 @@ internal sealed unsafe class TlbContext : IDisposable
         ClearUserCode();
     }
 
-    /// <summary>Empties a branch hash. Key 0 is taken for empty: code at address 0 is simply never found.</summary>
-    public static void ClearHash(byte* hash, nint missStub)
+    public void Dispose()
     {
-        ulong* entry = (ulong*)hash;
-        for (int i = 0; i < Stubs.BranchHashEntries; i++, entry += 2)
-        {
-            entry[0] = 0;
-            entry[1] = (ulong)missStub;
-        }
+        UserBranches.Dispose();
+        NativeMemory.AlignedFree(_memory);
     }
-
-    public void Dispose() => NativeMemory.AlignedFree(_memory);
 
     private ulong* Entry(TlbArray array, ulong address) =>
         (ulong*)(Array(array) + (((address >> 12) & (TlbEntries - 1)) * 16));
