@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PAGES = 4096 };
+enum { PAGE = 4096, PAGES = 4096, APART = 4 << 20 };
 
 static uint64_t run_getppid(long count)
 {
@@ -199,6 +199,35 @@ static uint64_t run_protect(long count)
     return 0;
 }
 
+static char *pair;
+
+static int map_pair(void)
+{
+    pair = mmap(NULL, 2 * APART, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pair == MAP_FAILED)
+        fail("mmap");
+    memset(pair, 1, 2 * APART);
+    return 1;
+}
+
+/* Two arrays at a distance that is a power of two, read in turn. */
+static uint64_t run_alias(long count)
+{
+    uint64_t sum = 0;
+    while (count-- > 0) {
+        const volatile uint64_t *first = (void *)pair, *second = (void *)(pair + APART);
+        sum = 0;
+        for (int i = 0; i < PAGES; i++)
+            sum += first[i] * second[i];
+    }
+    return sum;
+}
+
+static void unmap_pair(void)
+{
+    munmap(pair, 2 * APART);
+}
+
 const struct test system_tests[] = {
     { "system.getppid", run_getppid, 1, NULL, NULL },
     { "system.clock_gettime", run_clock, 1, NULL, NULL },
@@ -209,6 +238,7 @@ const struct test system_tests[] = {
     { "memory.fault", run_fault, PAGES, NULL, NULL },
     { "memory.map", run_map, 1, NULL, NULL },
     { "memory.protect", run_protect, 1, NULL, NULL },
+    { "memory.alias", run_alias, PAGES, map_pair, unmap_pair },
     { "process.thread", run_thread_start, 1, NULL, NULL },
     { 0 },
 };

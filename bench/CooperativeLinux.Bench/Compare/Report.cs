@@ -35,6 +35,7 @@ internal sealed class Report(SuiteResult? before, SuiteResult? after, IReadOnlyL
         ("pipe round trip, context switch", ["switch."]),
         ("page fault, anonymous", ["memory.fault"]),
         ("fork+exec+exit, static program", ["process.fork-exec-exit"]),
+        ("fork+exec+exit, dynamic program", ["process.dynamic-exec"]),
         ("stat, small files", ["file."]),
     ];
 

@@ -154,19 +154,15 @@ internal static partial class Snippets
         new()
         {
             Name = "alias-4M",
-            Operation = "load and store 8 bytes, exactly 4 MiB apart",
+            Operation = "two loads, exactly 4 MiB apart",
             Fill = FillNumbers,
-            Emit = a =>
+            Emit = a => Loop(a, () =>
             {
-                Loop(a, () =>
-                {
-                    a.mov(rdx, __[rdi + (rcx * 8)]);
-                    a.mov(__[rdi + (rcx * 8) + 0x40_0000], rdx);
-                    a.inc(ecx);
-                    a.and(ecx, 2047);
-                });
-                a.mov(rax, __[rdi + 0x40_0008]);
-            },
+                a.add(rax, __[rdi + (rcx * 8)]);
+                a.add(rax, __[rdi + (rcx * 8) + 0x40_0000]);
+                a.inc(ecx);
+                a.and(ecx, 2047);
+            }),
         },
         new()
         {
