@@ -207,7 +207,7 @@ internal sealed unsafe partial class Interpreter
     private bool Copy(ulong address, Span<byte> bytes, bool write) => _cpu.TryCopy(address, bytes, write, IsUser, out _fault);
 
     private bool Resolve(ulong address, int size, bool write, out byte* host) =>
-        _cpu.TryResolve(address, size, write, IsUser, fill: true, out host, out _fault);
+        _cpu.TryResolve(address, size, write, IsUser, -1, out host, out _fault);
 
     private bool ProtectionFault()
     {
