@@ -40,12 +40,6 @@ public sealed unsafe partial class Vcpu
             }
         }
 
-        VerifyHash(_kernelHash, user: false, lines);
-        foreach (TlbContext context in _mmu.Contexts)
-        {
-            VerifyHash(context.UserBranchHash, user: true, lines);
-        }
-
         return lines;
     }
 
@@ -84,24 +78,4 @@ public sealed unsafe partial class Vcpu
     }
 
     private static string Describe(Block block) => $"{(block.Key.User ? "User" : "Kernel")} block at {block.Key.Virtual:x} ({block.Key.Variant})";
-
-    // Every entry leads to the entry of a block for its address and the table's mode, or to the stub for misses.
-    private void VerifyHash(byte* hash, bool user, List<string> lines)
-    {
-        ulong* entry = (ulong*)hash;
-        for (int i = 0; i < Stubs.BranchHashEntries; i++, entry += 2)
-        {
-            int offset = (int)((byte*)entry[1] - _code.Code);
-            if (offset == _stubs.ReturnMiss)
-            {
-                continue;
-            }
-
-            Block? block = _cache.FindByHostOffset(offset);
-            if (block == null || block.Dropped || block.Entry != offset || block.Key.Virtual != entry[0] || block.Key.User != user)
-            {
-                lines.Add($"Branch hash entry {i} ({entry[0]:x}) leads to no entry of a {(user ? "user" : "kernel")} block for it.");
-            }
-        }
-    }
 }
