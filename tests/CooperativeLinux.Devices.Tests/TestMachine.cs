@@ -44,7 +44,7 @@ internal sealed class TestMachine : IVcpuKick, IDisposable
 
     public void Grant(uint reference, uint frame)
     {
-        Span<byte> entry = Memory.Frame(SpecialFrames.FirstGrantTable).Slice((int)reference * 8, 8);
+        Span<byte> entry = Memory.Frame(SpecialFrames.GrantTable).Slice((int)reference * 8, 8);
         BinaryPrimitives.WriteUInt32LittleEndian(entry[4..], frame);
         BinaryPrimitives.WriteUInt32LittleEndian(entry, 1);
     }

@@ -3,6 +3,7 @@ using CooperativeLinux.Configuration;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
+using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
 
 namespace CooperativeLinux.Cli.Commands;
@@ -184,13 +185,13 @@ internal sealed class RunCommand
         else
         {
             GuestCache cache = GuestCache.ForUser();
-            string? mirror = parsed.GetValue(_mirror);
+            AptSourceChoice sources = AptSourceChoice.OfMirror(parsed.GetValue(_mirror));
             using GuestProgressLine? progress = GuestProgressLine.ForStandardError();
-            Kernel kernel = await new KernelStore(cache, mirror).GetAsync(flavour, progress, cancellationToken).ConfigureAwait(false);
+            Kernel kernel = await new KernelStore(cache, sources).GetAsync(flavour, progress, cancellationToken).ConfigureAwait(false);
             kernelPath = kernel.VmlinuzPath;
             if (initrds.Length == 0)
             {
-                initrdPaths = await new DefaultGuest(cache, mirror).GetInitrdsAsync(kernel, progress, cancellationToken).ConfigureAwait(false);
+                initrdPaths = await new DefaultGuest(cache, sources).GetInitrdsAsync(kernel, progress, cancellationToken).ConfigureAwait(false);
             }
         }
 

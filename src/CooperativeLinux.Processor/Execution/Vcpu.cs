@@ -165,6 +165,7 @@ public sealed unsafe partial class Vcpu : IDisposable
 public sealed class ProcessorStatistics
 {
     public long BlocksTranslated { get; internal set; }
+    public long BlocksVerified { get; internal set; }
     public long InstructionsTranslated { get; internal set; }
     public long BlocksDropped { get; internal set; }
     public long AccessMisses { get; internal set; }
