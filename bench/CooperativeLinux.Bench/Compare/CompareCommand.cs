@@ -44,7 +44,7 @@ internal sealed class CompareCommand(CompareOptions options, TextWriter output, 
         Workloads workloads = await Workloads.BuildAsync(options.Workloads, Directory.CreateDirectory(Path.Combine(folder, "programs")).FullName).ConfigureAwait(false);
         if (!workloads.HasLua)
         {
-            progress.WriteLine("program.lua is left out: Lua is not installed (Debian: lua5.4)");
+            progress.WriteLine("program.lua and process.dynamic-exec are left out: Lua is not installed (Debian: lua5.4)");
         }
 
         GuestCache cache = GuestCache.ForUser();

@@ -35,6 +35,7 @@ internal sealed class Report(SuiteResult? before, SuiteResult? after, IReadOnlyL
         ("pipe round trip, context switch", ["switch."]),
         ("page fault, anonymous", ["memory.fault"]),
         ("fork+exec+exit, static program", ["process.fork-exec-exit"]),
+        ("fork+exec+exit, dynamic program", ["process.dynamic-exec"]),
         ("stat, small files", ["file."]),
     ];
 
@@ -98,7 +99,7 @@ internal sealed class Report(SuiteResult? before, SuiteResult? after, IReadOnlyL
     {
         foreach (PeerResult peer in peers.Where(peer => peer.Suite != null))
         {
-            if (Math.Abs(peer.Suite!.ClockRate - 1) > 0.02)
+            if (peer.Suite!.IsClockWrong)
             {
                 yield return $"{peer.Peer.Title}: its clock goes {Number(peer.Suite.ClockRate)} s in a second; its times are wrong by that";
             }

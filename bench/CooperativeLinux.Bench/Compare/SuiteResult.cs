@@ -17,6 +17,9 @@ internal sealed class SuiteResult
     /// <summary>Seconds the machine's clock counted for each second of the host's; NaN if the suite did not come to its end.</summary>
     public double ClockRate { get; private set; } = double.NaN;
 
+    /// <summary>Whether the machine's clock differs by more than the delays of a console on a busy host.</summary>
+    public bool IsClockWrong { get; private set; }
+
     /// <exception cref="BenchException">The output is not the suite's, or a test failed.</exception>
     public static SuiteResult Parse(IEnumerable<ConsoleLine> lines)
     {
@@ -29,7 +32,9 @@ internal sealed class SuiteResult
             {
                 if (begin is (double guest, TimeSpan host))
                 {
-                    result.ClockRate = (time - guest) / (line.Time - host).TotalSeconds;
+                    double expected = (line.Time - host).TotalSeconds;
+                    result.ClockRate = (time - guest) / expected;
+                    result.IsClockWrong = Math.Abs(time - guest - expected) > 0.3 + (expected * 0.01);
                 }
 
                 begin = (time, line.Time);

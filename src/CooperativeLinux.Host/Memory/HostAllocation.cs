@@ -8,6 +8,9 @@ public abstract unsafe class HostAllocation : IDisposable
     /// <summary>Bytes in a host page.</summary>
     public const int PageSize = 4096;
 
+    // What a process has at most on x86-64 with 4-level tables. Wine searches very long for more.
+    private const ulong AddressSpace = 1UL << 47;
+
     private protected HostAllocation()
     {
     }
@@ -27,7 +30,9 @@ public abstract unsafe class HostAllocation : IDisposable
     public static HostAllocation AllocateSparse(ulong size)
     {
         ArgumentOutOfRangeException.ThrowIfZero(size);
-        return HostPlatform.Create().AllocateSparse(size);
+        return size <= AddressSpace
+            ? HostPlatform.Create().AllocateSparse(size)
+            : throw new OutOfMemoryException($"{size} bytes are more than the address space of a process.");
     }
 
     /// <summary>Gives touched pages back to the host. They read zero afterwards. Other threads may access the range

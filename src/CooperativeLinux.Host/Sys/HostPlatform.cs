@@ -2,6 +2,7 @@ using CooperativeLinux.Host.Faults.Sys;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Host.Memory.Sys;
 using CooperativeLinux.Host.Timing;
+using CooperativeLinux.Host.Terminals.Sys;
 
 namespace CooperativeLinux.Host.Sys;
 
@@ -33,4 +34,7 @@ internal abstract class HostPlatform
 
     /// <summary>See <see cref="PreciseEvent.Create"/>.</summary>
     public abstract PreciseEvent CreatePreciseEvent();
+
+    /// <summary>The process's standard input and output.</summary>
+    public abstract TerminalDevice CreateTerminalDevice();
 }

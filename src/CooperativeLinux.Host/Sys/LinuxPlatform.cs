@@ -1,12 +1,15 @@
+using System.Runtime.Versioning;
 using CooperativeLinux.Host.Faults.Sys;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Host.Memory.Sys;
 using CooperativeLinux.Host.Timing;
 using CooperativeLinux.Host.Timing.Sys;
+using CooperativeLinux.Host.Terminals.Sys;
 
 namespace CooperativeLinux.Host.Sys;
 
 /// <summary>The parts for Linux.</summary>
+[SupportedOSPlatform("linux")]
 internal sealed class LinuxPlatform : HostPlatform
 {
     /// <inheritdoc/>
@@ -20,4 +23,7 @@ internal sealed class LinuxPlatform : HostPlatform
 
     /// <inheritdoc/>
     public override PreciseEvent CreatePreciseEvent() => new LinuxPreciseEvent();
+
+    /// <inheritdoc/>
+    public override TerminalDevice CreateTerminalDevice() => LinuxTerminalDevice.OpenStandard();
 }

@@ -8,6 +8,7 @@ internal static unsafe partial class WindowsMemoryCalls
     public const uint MemoryCommit = 0x1000;
     public const uint MemoryReserve = 0x2000;
     public const uint MemoryRelease = 0x8000;
+    public const uint MemoryReset = 0x80000;
 
     public const uint PageNoAccess = 0x01;
     public const uint PageReadWrite = 0x04;
@@ -19,8 +20,6 @@ internal static unsafe partial class WindowsMemoryCalls
     public const uint ViewRead = 0x0004;
     public const uint ViewExecute = 0x0020;
 
-    public const int ErrorInvalidAddress = 487;
-
     [LibraryImport("kernel32", EntryPoint = "VirtualAlloc", SetLastError = true)]
     public static partial nint VirtualAlloc(nint address, nuint size, uint type, uint protection);
 
@@ -28,8 +27,9 @@ internal static unsafe partial class WindowsMemoryCalls
     [return: MarshalAs(UnmanagedType.Bool)]
     public static partial bool VirtualFree(nint address, nuint size, uint type);
 
-    [LibraryImport("kernel32", EntryPoint = "DiscardVirtualMemory")]
-    public static partial uint DiscardVirtualMemory(nint address, nuint size);
+    [LibraryImport("kernel32", EntryPoint = "VirtualUnlock", SetLastError = true)]
+    [return: MarshalAs(UnmanagedType.Bool)]
+    public static partial bool VirtualUnlock(nint address, nuint size);
 
     [LibraryImport("kernel32", EntryPoint = "CreateFileMappingW", SetLastError = true)]
     public static partial nint CreateFileMapping(nint file, nint attributes, uint protection, uint sizeHigh, uint sizeLow, nint name);

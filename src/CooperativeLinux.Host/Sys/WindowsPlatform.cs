@@ -3,6 +3,7 @@ using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Host.Memory.Sys;
 using CooperativeLinux.Host.Timing;
 using CooperativeLinux.Host.Timing.Sys;
+using CooperativeLinux.Host.Terminals.Sys;
 
 namespace CooperativeLinux.Host.Sys;
 
@@ -20,4 +21,7 @@ internal sealed class WindowsPlatform : HostPlatform
 
     /// <inheritdoc/>
     public override PreciseEvent CreatePreciseEvent() => new WindowsPreciseEvent();
+
+    /// <inheritdoc/>
+    public override TerminalDevice CreateTerminalDevice() => WindowsTerminalDevice.OpenStandard();
 }

@@ -1,5 +1,4 @@
 using CooperativeLinux.Monitor.Domain;
-using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Hypercalls;
 using CooperativeLinux.Processor.Memory;
 

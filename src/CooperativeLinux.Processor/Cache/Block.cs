@@ -106,4 +106,7 @@ internal struct AccessSite
 
     /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
     public bool StackSegment;
+
+    /// <summary>Bank of TLB arrays that the site looks into.</summary>
+    public byte Bank;
 }

@@ -2,6 +2,7 @@ using CooperativeLinux.Processor.Analysis;
 using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Decoding;
 using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
 
 namespace CooperativeLinux.Processor.Emission;
@@ -329,7 +330,7 @@ internal sealed unsafe partial class BlockEmitter
 
     private void AddCold(ColdKind kind, int patch, int site = 0, int resume = 0) => _cold.Add(new ColdPath(kind, patch, site, resume, -1));
 
-    private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment)
+    private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment, int bank = 0)
     {
         _cache.Sites.Add(new AccessSite
         {
@@ -340,6 +341,7 @@ internal sealed unsafe partial class BlockEmitter
             FlagsParked = _flagsParked,
             Stack = stack,
             StackSegment = stackSegment,
+            Bank = (byte)bank,
         });
         return _cache.Sites.Count - 1;
     }
@@ -356,7 +358,8 @@ internal sealed unsafe partial class BlockEmitter
                     // T1 still points to the entry whose page address was subtracted from T0.
                     _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
                     _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
-                    _asm.Call(_stubs.Callback(CallbackKind.Access));
+                    AccessSite site = _cache.Sites[cold.Site];
+                    _asm.Call(_stubs.Access((IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (site.Write ? 1 : 0), site.Size));
                     _asm.Jump(cold.Resume);
                     if (cold.Bounced >= 0)
                     {

@@ -1,4 +1,5 @@
 using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Processor.Emission;
 
@@ -13,10 +14,14 @@ internal sealed unsafe class Stubs
     public const int PairStackBits = 18;
 
     private const int VectorRegisters = 16;
+
+    // Second-TLB stubs: for operands of 1, 2, 4 … 32 bytes.
+    private const int AccessSizes = 6;
     private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
 
     private readonly Assembler _asm;
     private readonly bool _windows;
+    private readonly int[] _access = new int[4 * AccessSizes];
     private readonly int[] _callbacks = new int[(int)CallbackKind.Count];
 
     public Stubs(Assembler assembler, bool windows)
@@ -28,6 +33,14 @@ internal sealed unsafe class Stubs
         for (int kind = 0; kind < _callbacks.Length; kind++)
         {
             _callbacks[kind] = EmitCallback(kind);
+        }
+
+        for (int array = 0; array < 4; array++)
+        {
+            for (int size = 0; size < AccessSizes; size++)
+            {
+                _access[(array * AccessSizes) + size] = EmitAccess(array, 1 << size);
+            }
         }
 
         EmitReturnMiss();
@@ -65,6 +78,14 @@ internal sealed unsafe class Stubs
 
     /// <summary>Offset of a callback stub. Kinds up to Interpret are called, the others jumped to.</summary>
     public int Callback(CallbackKind kind) => _callbacks[(int)kind];
+
+    /// <summary>Offset of the stub that serves a TLB miss: called with the address in T0, the missed entry in T1, the site in Argument and
+    /// no flags worth keeping; returns the host address in T0.</summary>
+    public int Access(TlbArray array, int size)
+    {
+        int log = System.Numerics.BitOperations.Log2(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)size));
+        return log < AccessSizes ? _access[((int)array * AccessSizes) + log] : Callback(CallbackKind.Access);
+    }
 
     private int FirstArgument => _windows ? Gpr.Rcx : Gpr.Rdi;
 
@@ -206,6 +227,53 @@ internal sealed unsafe class Stubs
         {
             _asm.LoadState(register, StateLayout.Register(register));
         }
+    }
+
+    // Looks into the second TLB, and asks managed code if it does not know either, or if the operand crosses a page.
+    private int EmitAccess(int array, int size)
+    {
+        int start = _asm.Position;
+        _asm.StoreState(StateLayout.Park0, Gpr.Rax);
+        _asm.StoreState(StateLayout.Park2, Gpr.Rcx);
+        _asm.MoveRegister32(Gpr.Rcx, Gpr.T0);
+        _asm.AluImmediate(Alu.And, Gpr.Rcx, 0xFFF, wide: false);
+        _asm.AluImmediate(Alu.Cmp, Gpr.Rcx, 4096 - size, wide: false);
+        int crossing = _asm.JumpIf(Condition.Above, _asm.Position);
+        _asm.MoveRegister(Gpr.Rcx, Gpr.T0);
+        _asm.Shift(5, Gpr.Rcx, 12, wide: true);
+        _asm.MoveRegister(Gpr.Rax, Gpr.Rcx);
+        _asm.Shift(5, Gpr.Rax, SecondTlb.FoldShift, wide: true);
+        _asm.RegisterForm(0x33, Gpr.Rcx, Gpr.Rax, wide: false); // xor ecx,eax
+        _asm.AluImmediate(Alu.And, Gpr.Rcx, SecondTlb.Entries - 1, wide: false);
+        _asm.Shift(4, Gpr.Rcx, 4, wide: false);
+        _asm.AluState(Alu.Add, Gpr.Rcx, StateLayout.SecondTlbs + (array * 8));
+        _asm.MoveRegister(Gpr.Rax, Gpr.T0);
+        _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
+        _asm.RegisterForm(0x85, Gpr.T0, Gpr.T0, wide: true); // test r10,r10
+        int kernelHalf = _asm.JumpIf(Condition.Sign, _asm.Position);
+        _asm.AluState(Alu.Or, Gpr.Rax, StateLayout.Generation);
+        int compare = _asm.Jump(_asm.Position);
+        _asm.PatchRelative(kernelHalf, _asm.Position);
+        _asm.AluState(Alu.Or, Gpr.Rax, StateLayout.KernelGeneration);
+        _asm.PatchRelative(compare, _asm.Position);
+        _asm.Memory(0x3B, Gpr.Rax, Gpr.Rcx, -1, 1, 0, wide: true); // cmp rax,[rcx]
+        int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
+        _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
+        _asm.Store(Gpr.T1, 0, Gpr.Rax);
+        _asm.Store(Gpr.T1, 8, Gpr.Rcx);
+        _asm.RegisterForm(0x2B, Gpr.T0, Gpr.Rax, wide: true);
+        _asm.RegisterForm(0x03, Gpr.T0, Gpr.Rcx, wide: true);
+        _asm.LoadState(Gpr.Rax, StateLayout.Park0);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park2);
+        _asm.Return();
+
+        _asm.PatchRelative(crossing, _asm.Position);
+        _asm.PatchRelative(miss, _asm.Position);
+        _asm.LoadState(Gpr.Rax, StateLayout.Park0);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park2);
+        _asm.Jump(Callback(CallbackKind.Access));
+        return start;
     }
 
     // T0 = guest target. The pair stack is emptied; its base entry is still there.

@@ -53,9 +53,6 @@ internal unsafe struct EngineState
     /// <summary>Branch target of an indirect call while its return address is pushed.</summary>
     [FieldOffset(96)] public ulong CallTarget;
 
-    /// <summary>TLB arrays of the current context: kernel read, kernel write, user read, user write.</summary>
-    [FieldOffset(104)] public fixed ulong Tlbs[4];
-
     /// <summary>Page of the current stack and the distance from guest to host address; kernel mode, then user mode.</summary>
     [FieldOffset(136)] public ulong KernelStackPage;
     [FieldOffset(144)] public ulong KernelStackDelta;
@@ -84,6 +81,17 @@ internal unsafe struct EngineState
 
     /// <summary>Copy of an operand that crosses a page, at the operand's offset modulo 64.</summary>
     [FieldOffset(512)] public fixed byte Bounce[256];
+
+    /// <summary>TLB arrays of the current context: kernel read, kernel write, user read, user write, each with its banks.</summary>
+    [FieldOffset(768)] public fixed ulong Tlbs[Memory.TlbContext.ArrayCount];
+
+    /// <summary>Arrays of the second TLB, in the same order, and the current context's generation in them.</summary>
+    [FieldOffset(896)] public fixed ulong SecondTlbs[4];
+    [FieldOffset(928)] public ulong Generation;
+    [FieldOffset(936)] public ulong Park2;
+
+    /// <summary>Generation of the kernel half, which all contexts share.</summary>
+    [FieldOffset(944)] public ulong KernelGeneration;
 
     /// <summary>x87 image for instructions that are carried out in C#.</summary>
     [FieldOffset(1024)] public fixed byte FpuImage[1024];

@@ -207,6 +207,11 @@ public sealed unsafe partial class Vcpu
         }
 
         bool user = State->UserMode != 0;
+        if (user)
+        {
+            _mmu.SetUserRoot(UserRoot);
+        }
+
         BranchTable table = user ? _mmu.Current.UserBranches : _kernelBranches;
         Block? block = table.Find(rip);
         if (block == null)
@@ -246,6 +251,11 @@ public sealed unsafe partial class Vcpu
                 : _noStackWindow || _options.NoStackWindows ? BlockVariant.NoStackWindow : BlockVariant.Normal;
             ulong rip = State->Rip;
             bool user = State->UserMode != 0;
+            if (user)
+            {
+                _mmu.SetUserRoot(UserRoot);
+            }
+
             if (!TryFetch(rip, user, out byte* page, out ulong frame, out GuestException fault))
             {
                 Raise(fault);

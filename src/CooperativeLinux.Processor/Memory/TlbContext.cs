@@ -22,12 +22,19 @@ internal enum TlbArray
 /// </remarks>
 internal sealed unsafe class TlbContext : IDisposable
 {
-    public const int TlbBits = 9;
+    public const int TlbBits = 7;
     public const int TlbEntries = 1 << TlbBits;
     public const int TlbBytes = TlbEntries * 16;
+
+    /// <summary>Arrays of each kind. A site uses one of them by its base register, so that source and target of a copy do not
+    /// push each other out.</summary>
+    public const int Banks = 4;
+
+    /// <summary>Arrays in all: kind * Banks + bank.</summary>
+    public const int ArrayCount = 4 * Banks;
     public const int PageSlotCount = 1024;
 
-    private const int SlotsOffset = 4 * TlbBytes;
+    private const int SlotsOffset = ArrayCount * TlbBytes;
     private const int TotalBytes = SlotsOffset + (PageSlotCount * 4);
 
     private readonly byte* _memory;
@@ -61,22 +68,21 @@ internal sealed unsafe class TlbContext : IDisposable
 
     public byte* PageSlots => _memory + SlotsOffset;
 
-    public byte* Array(TlbArray array) => _memory + ((int)array * TlbBytes);
+    /// <summary>Generation of the context's entries in the second TLB; 0: none yet.</summary>
+    public uint Generation { get; set; }
+
+    /// <summary>The first TLB is to be emptied before the context is used again.</summary>
+    public bool IsStale { get; set; }
+
+    public byte* Array(int index) => _memory + (index * TlbBytes);
 
     public static int PageSlot(ulong address) => (int)((address >> 12) ^ (address >> 22)) & (PageSlotCount - 1);
 
-    public void Fill(TlbArray array, ulong address, byte* hostPage)
+    public void Fill(TlbArray array, int bank, ulong address, byte* hostPage)
     {
-        ulong* entry = Entry(array, address);
+        ulong* entry = Entry(((int)array * Banks) + bank, address);
         entry[0] = address & ~0xFFFUL;
         entry[1] = (ulong)hostPage;
-    }
-
-    public bool Find(TlbArray array, ulong address, out byte* hostPage)
-    {
-        ulong* entry = Entry(array, address);
-        hostPage = (byte*)entry[1];
-        return entry[0] == (address & ~0xFFFUL);
     }
 
     /// <summary>Forgets one page in all arrays.</summary>
@@ -84,9 +90,9 @@ internal sealed unsafe class TlbContext : IDisposable
     {
         ulong page = address & ~0xFFFUL;
         int index = (int)(address >> 12) & (TlbEntries - 1);
-        for (int array = 0; array < 4; array++)
+        for (int array = 0; array < ArrayCount; array++)
         {
-            ulong* entry = Entry((TlbArray)array, address);
+            ulong* entry = Entry(array, address);
             if (entry[0] == page)
             {
                 Empty(entry, index);
@@ -99,27 +105,25 @@ internal sealed unsafe class TlbContext : IDisposable
     {
         foreach (TlbArray array in (ReadOnlySpan<TlbArray>)[TlbArray.KernelWrite, TlbArray.UserWrite])
         {
-            ulong* entry = (ulong*)Array(array);
-            for (int i = 0; i < TlbEntries; i++, entry += 2)
+            ulong* entry = (ulong*)Array((int)array * Banks);
+            for (int i = 0; i < TlbEntries * Banks; i++, entry += 2)
             {
                 if (entry[1] == (ulong)hostPage)
                 {
-                    Empty(entry, i);
+                    Empty(entry, i & (TlbEntries - 1));
                 }
             }
         }
     }
 
-    /// <summary>Forgets all data translations.</summary>
+    /// <summary>Empties the first TLB.</summary>
     public void ClearTlb()
     {
-        for (int array = 0; array < 4; array++)
+        IsStale = false;
+        ulong* entry = (ulong*)_memory;
+        for (int i = 0; i < ArrayCount * TlbEntries; i++, entry += 2)
         {
-            ulong* entry = (ulong*)Array((TlbArray)array);
-            for (int i = 0; i < TlbEntries; i++, entry += 2)
-            {
-                Empty(entry, i);
-            }
+            Empty(entry, i & (TlbEntries - 1));
         }
     }
 
@@ -131,8 +135,10 @@ internal sealed unsafe class TlbContext : IDisposable
         NativeMemory.Clear(PageSlots, PageSlotCount * 4);
     }
 
+    /// <summary>Forgets everything.</summary>
     public void Clear()
     {
+        Generation = 0;
         ClearTlb();
         ClearUserCode();
     }
@@ -143,8 +149,7 @@ internal sealed unsafe class TlbContext : IDisposable
         NativeMemory.AlignedFree(_memory);
     }
 
-    private ulong* Entry(TlbArray array, ulong address) =>
-        (ulong*)(Array(array) + (((address >> 12) & (TlbEntries - 1)) * 16));
+    private ulong* Entry(int array, ulong address) => (ulong*)(Array(array) + (((address >> 12) & (TlbEntries - 1)) * 16));
 
     private void Empty(ulong* entry, int index)
     {

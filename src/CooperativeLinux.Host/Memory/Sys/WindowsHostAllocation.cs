@@ -38,10 +38,15 @@ internal sealed unsafe class WindowsHostAllocation : HostAllocation
     private protected override void DiscardPages(byte* start, nuint length)
     {
         // Decommit and recommit would leave a moment in which another vCPU's or a device's access kills the process.
-        // Zero first, because discarded pages hold either what they held or zeros. That the host declines to discard
-        // (Windows before 8.1, some versions of Wine) costs memory, not correctness.
+        // Reset pages hold what they held or zeros, so zero them first. Unlocking pages that are not locked takes them out
+        // of the working set, and reports that they were not locked.
         NativeMemory.Clear(start, length);
-        _ = DiscardVirtualMemory((nint)start, length);
+        if (VirtualAlloc((nint)start, length, MemoryReset, PageReadWrite) == 0)
+        {
+            throw HostCallException.FromLast("VirtualAlloc(MEM_RESET)");
+        }
+
+        _ = VirtualUnlock((nint)start, length);
     }
 
     private void Release()
