@@ -1,12 +1,14 @@
+using CooperativeLinux.Bench.Compare;
 using CooperativeLinux.Bench.Micro;
+using CooperativeLinux.Guests;
 
 namespace CooperativeLinux.Bench;
 
-/// <summary>The benchmarks: <c>micro</c> measures the processor alone.</summary>
+/// <summary>The benchmarks: <c>micro</c> measures the processor alone, <c>compare</c> whole guests.</summary>
 internal static class Program
 {
     private const string Usage = """
-        usage: CooperativeLinux.Bench micro [options] [name ...]
+        usage: CooperativeLinux.Bench micro [option ...] [name ...]
             Short machine-code loops on the translator and, the same bytes, on the host processor.
             name            only loops whose name contains one of these
             --list          names and what one operation is
@@ -15,9 +17,27 @@ internal static class Program
             --runs N        runs of each side, alternating; the fastest counts [5]
             --stats         the processor's event counts per operation
             --no-windows    without stack windows
+
+        usage: CooperativeLinux.Bench compare --workloads FOLDER --colinux FILE [option ...] [start of a name ...]
+            The same programs on the host, in our guest, in QEMU without hardware help and in User-mode Linux.
+            name            only these; boot, idle, integer, float, vector, string, system, switch, memory, process,
+                            program, file, or a whole name such as integer.sort
+            --workloads     the folder of the programs' sources
+            --colinux       the command colinux
+            --only A,B      only these: colinux, qemu, uml (native is always measured)
+            --kernel NAME   Debian kernel for our guest and QEMU: 6.1-generic, 6.1-cloud, ... [6.1-cloud]
+            --qemu-cpu NAME CPU model of QEMU [max]
+            --memory MIB    memory of the guests [512]
+            --seconds S     shortest measured time of one repetition [0.3]
+            --repetitions N repetitions of each measurement; the fastest counts [3]
+            --boots N       boots measured [3]
+            --idle S        seconds watched for the use of an idle guest [5]
+            --timeout S     seconds after which a guest is given up [900]
+            --quick         --seconds 0.05 --repetitions 2 --boots 1 --idle 2
+            --markdown FILE write the result as a page of the documentation too
         """;
 
-    private static int Main(string[] arguments)
+    private static async Task<int> Main(string[] arguments)
     {
         try
         {
@@ -25,6 +45,8 @@ internal static class Program
             {
                 case "micro":
                     return new MicroCommand(MicroOptions.Parse(arguments.AsSpan(1)), Console.Out).Run();
+                case "compare":
+                    return await new CompareCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "--help" or "-h" or "help":
                     Console.WriteLine(Usage);
                     return 0;
@@ -37,6 +59,11 @@ internal static class Program
         {
             Console.Error.WriteLine($"bench: {error.Message}");
             return 2;
+        }
+        catch (Exception error) when (error is BenchException or GuestBuildException or IOException)
+        {
+            Console.Error.WriteLine($"bench: {error.Message}");
+            return 1;
         }
     }
 }

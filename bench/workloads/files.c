@@ -28,35 +28,75 @@ static int make_file(const char *path, size_t size)
     return file;
 }
 
+static int open_file;
+
+static int prepare_file(void)
+{
+    close(make_file(path_of("file"), SIZE));
+    return 1;
+}
+
+static void remove_file(void)
+{
+    unlink(path_of("file"));
+}
+
+static int prepare_large(void)
+{
+    open_file = make_file(path_of("file"), LARGE);
+    return 1;
+}
+
+static void remove_large(void)
+{
+    close(open_file);
+    remove_file();
+}
+
+static int prepare_folder(void)
+{
+    char name[16];
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        close(make_file(path_of(name), 1));
+    }
+    return 1;
+}
+
+static void empty_folder(void)
+{
+    char name[16];
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        unlink(path_of(name));
+    }
+}
+
 static uint64_t run_stat(long count)
 {
     const char *path = path_of("file");
     struct stat about = { 0 };
-    close(make_file(path, SIZE));
     while (count-- > 0)
         if (stat(path, &about) != 0)
             fail(path);
-    unlink(path);
     return about.st_size;
 }
 
 static uint64_t run_read_file(long count)
 {
     const char *path = path_of("file");
-    close(make_file(path, SIZE));
     while (count-- > 0) {
         int file = open(path, O_RDONLY);
         if (file < 0 || read(file, data, SIZE) != SIZE)
             fail(path);
         close(file);
     }
-    unlink(path);
     return 0;
 }
 
 static uint64_t run_make_file(long count)
 {
-    const char *path = path_of("file");
+    const char *path = path_of("new");
     while (count-- > 0) {
         close(make_file(path, SIZE));
         unlink(path);
@@ -66,38 +106,25 @@ static uint64_t run_make_file(long count)
 
 static uint64_t run_rewrite(long count)
 {
-    const char *path = path_of("file");
-    int file = make_file(path, LARGE);
     for (long i = 0; i < count; i++) {
         off_t offset = i * 7 % (LARGE / SIZE) * SIZE;
-        if (pread(file, data, SIZE, offset) != SIZE || pwrite(file, data, SIZE, offset) != SIZE)
-            fail(path);
+        if (pread(open_file, data, SIZE, offset) != SIZE || pwrite(open_file, data, SIZE, offset) != SIZE)
+            fail("read and write");
     }
-    close(file);
-    unlink(path);
     return 0;
 }
 
 static uint64_t run_large(long count)
 {
-    const char *path = path_of("file");
-    int file = make_file(path, LARGE);
     while (count-- > 0)
-        if (pwrite(file, data, LARGE, 0) != LARGE || pread(file, data, LARGE, 0) != LARGE)
-            fail(path);
-    close(file);
-    unlink(path);
+        if (pwrite(open_file, data, LARGE, 0) != LARGE || pread(open_file, data, LARGE, 0) != LARGE)
+            fail("write and read");
     return 0;
 }
 
 static uint64_t run_list(long count)
 {
-    char name[16];
     uint64_t entries = 0;
-    for (int i = 0; i < FILES; i++) {
-        snprintf(name, sizeof(name), "%d", i);
-        close(make_file(path_of(name), 1));
-    }
     while (count-- > 0) {
         DIR *folder = opendir(scratch_folder);
         if (folder == NULL)
@@ -106,19 +133,15 @@ static uint64_t run_list(long count)
             continue;
         closedir(folder);
     }
-    for (int i = 0; i < FILES; i++) {
-        snprintf(name, sizeof(name), "%d", i);
-        unlink(path_of(name));
-    }
     return entries;
 }
 
 const struct test file_tests[] = {
-    { "file.stat", run_stat, 1, NULL },
-    { "file.open-read-close", run_read_file, 1, NULL },
-    { "file.create-write-unlink", run_make_file, 1, NULL },
-    { "file.read-write-4K", run_rewrite, 1, NULL },
-    { "file.write-read-1M", run_large, 1, NULL },
-    { "file.list-100", run_list, 1, NULL },
+    { "file.stat", run_stat, 1, prepare_file, remove_file },
+    { "file.open-read-close", run_read_file, 1, prepare_file, remove_file },
+    { "file.create-write-unlink", run_make_file, 1, NULL, NULL },
+    { "file.read-write-4K", run_rewrite, 1, prepare_large, remove_large },
+    { "file.write-read-1M", run_large, 1, prepare_large, remove_large },
+    { "file.list-100", run_list, 1, prepare_folder, empty_folder },
     { 0 },
 };

@@ -115,8 +115,8 @@ static uint64_t run_sha256(long count)
 }
 
 const struct test float_tests[] = {
-    { "float.nbody", run_bodies, STEPS, NULL },
-    { "float.libm", run_mathematics, VALUES, NULL },
-    { "float.sha256", run_sha256, HASHED, NULL },
+    { "float.nbody", run_bodies, STEPS, NULL, NULL },
+    { "float.libm", run_mathematics, VALUES, NULL, NULL },
+    { "float.sha256", run_sha256, HASHED, NULL, NULL },
     { 0 },
 };

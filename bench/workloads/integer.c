@@ -322,11 +322,11 @@ static uint64_t run_objects(long count)
 }
 
 const struct test integer_tests[] = {
-    { "integer.sort", run_sort, WORDS, NULL },
-    { "integer.tree", run_tree, KEYS, NULL },
-    { "integer.hash", run_hash, TEXT, prepare_text },
-    { "integer.interpreter", run_interpreter, 1, NULL },
-    { "integer.compress", run_compress, TEXT, prepare_text },
-    { "integer.objects", run_objects, OBJECTS * 4, NULL },
+    { "integer.sort", run_sort, WORDS, NULL, NULL },
+    { "integer.tree", run_tree, KEYS, NULL, NULL },
+    { "integer.hash", run_hash, TEXT, prepare_text, NULL },
+    { "integer.interpreter", run_interpreter, 1, NULL, NULL },
+    { "integer.compress", run_compress, TEXT, prepare_text, NULL },
+    { "integer.objects", run_objects, OBJECTS * 4, NULL, NULL },
     { 0 },
 };

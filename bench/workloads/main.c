@@ -45,13 +45,12 @@ static int compare(const void *left, const void *right)
 }
 
 /* Prints: name, fastest and median nanoseconds of one operation, checksum. */
-static void run(const struct test *test, double shortest, int repetitions)
+static void run_prepared(const struct test *test, double shortest, int repetitions)
 {
     double times[MOST_REPETITIONS];
     uint64_t checksum, again;
     long count = 1;
-    if (test->prepare != NULL && !test->prepare())
-        return;
+    measure(test, count, &checksum); /* the first time has costs of its own */
     for (;;) {
         double time = measure(test, count, &checksum);
         if (time >= shortest)
@@ -67,7 +66,16 @@ static void run(const struct test *test, double shortest, int repetitions)
         }
     }
     qsort(times, repetitions, sizeof(times[0]), compare);
-    printf("%s %.3f %.3f %llx\n", test->name, times[0], times[repetitions / 2], (unsigned long long)checksum);
+    printf("%s %.6f %.6f %llx\n", test->name, times[0], times[repetitions / 2], (unsigned long long)checksum);
+}
+
+static void run(const struct test *test, double shortest, int repetitions)
+{
+    if (test->prepare != NULL && !test->prepare())
+        return;
+    run_prepared(test, shortest, repetitions);
+    if (test->finish != NULL)
+        test->finish();
 }
 
 static int wanted(const char *name, char **names, int count)

@@ -10,8 +10,10 @@ struct test {
     uint64_t (*run)(long count);
     /* Operations in one run, for the printed time of one operation. */
     double operations;
-    /* Makes the test's data; may be null. Returns 0 where the machine cannot run the test. */
+    /* Makes the test's data, not measured; may be null. Returns 0 where the machine cannot run the test. */
     int (*prepare)(void);
+    /* Takes away what prepare made; may be null. */
+    void (*finish)(void);
 };
 
 /* Lists of tests, each ended by an entry without a name. */

@@ -105,8 +105,8 @@ static uint64_t run_pixels(long count)
 }
 
 const struct test vector_tests[] = {
-    { "vector.matmul", run_matmul, SIDE * SIDE, prepare_matrices },
-    { "vector.mandelbrot", run_mandelbrot, WIDTH * HEIGHT, can_run },
-    { "vector.pixels", run_pixels, PIXELS, prepare_pixels },
+    { "vector.matmul", run_matmul, SIDE * SIDE, prepare_matrices, NULL },
+    { "vector.mandelbrot", run_mandelbrot, WIDTH * HEIGHT, can_run, NULL },
+    { "vector.pixels", run_pixels, PIXELS, prepare_pixels, NULL },
     { 0 },
 };

@@ -1,4 +1,5 @@
 using System.Text;
+using CooperativeLinux.Processor.Tests.Generation;
 using CooperativeLinux.Processor.Tests.Oracle;
 using CooperativeLinux.Processor.Tests.Translated;
 
@@ -11,6 +12,8 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
     public const string TraceVariable = "COLINUX_TEST_TRACE";
 
     private const int MaxReports = 12, MaxReportsPerKind = 2;
+
+    private const string NotRepeatable = "# The case alone does not fail again: what ran before matters.\n";
 
     private readonly string? _tracePath = Environment.GetEnvironmentVariable(TraceVariable);
     private readonly Dictionary<string, int> _failuresByKind = [];
@@ -50,7 +53,38 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
         int count = _failuresByKind[kind] = _failuresByKind.GetValueOrDefault(kind) + 1;
         if (_reports.Count < MaxReports && count <= MaxReportsPerKind)
         {
-            _reports.Add(Report(test));
+            string original = Report(test);
+            byte vector = _expected.Outcome.Vector;
+            Outcome outcome = _actual.Outcome;
+            StateShrinker.Shrink(test, changed => !Agrees(changed) && _expected.Outcome.Vector == vector && _actual.Outcome.Kind == outcome.Kind && _actual.Outcome.Vector == outcome.Vector);
+            _reports.Add(Agrees(test) ? original + NotRepeatable : Report(test));
+        }
+
+        return false;
+    }
+
+    /// <summary>Runs a program; a difference is shrunk to few instructions.</summary>
+    public bool Check(RandomProgram program, string kind)
+    {
+        if (program.Build() is not TestCase test)
+        {
+            return true;
+        }
+
+        Cases++;
+        if (Agrees(test))
+        {
+            return true;
+        }
+
+        Failures++;
+        int count = _failuresByKind[kind] = _failuresByKind.GetValueOrDefault(kind) + 1;
+        if (_reports.Count < MaxReports && count <= MaxReports)
+        {
+            string original = Report(test);
+            TestCase smallest = ProgramShrinker.Shrink(program, candidate => !Agrees(candidate));
+            StateShrinker.Shrink(smallest, changed => !Agrees(changed));
+            _reports.Add(Agrees(smallest) ? original + NotRepeatable : Report(smallest));
         }
 
         return false;

@@ -19,7 +19,7 @@ public sealed class InstructionTests(NativeRunnerFixture fixture, ITestOutputHel
     {
         using TranslatedRunner translated = new();
         DifferentialTester tester = new(fixture.Runner, translated);
-        CaseGenerator generator = new(TestScale.Seed) { CompareUndefinedFlags = true };
+        CaseGenerator generator = new(TestScale.Seed);
         int count = TestScale.Count(CasesPerInstruction);
         foreach (Code code in InstructionCatalogue.InGroup(group))
         {

@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace CooperativeLinux.Bench.Micro;
 
 /// <summary>Command line of <c>micro</c>.</summary>
@@ -25,33 +23,22 @@ internal sealed record MicroOptions
     public static MicroOptions Parse(ReadOnlySpan<string> arguments)
     {
         MicroOptions options = new();
-        for (int i = 0; i < arguments.Length; i++)
+        OptionReader reader = new(arguments);
+        while (reader.Read())
         {
-            switch (arguments[i])
+            switch (reader.Word)
             {
                 case "--list": options.List = true; break;
                 case "--kernel": options.Kernel = true; break;
                 case "--stats": options.Statistics = true; break;
                 case "--no-windows": options.NoStackWindows = true; break;
-                case "--ms": options.Milliseconds = Number(arguments, ref i, 10_000); break;
-                case "--runs": options.Runs = Number(arguments, ref i, 1000); break;
-                case [ '-', ..]: throw new UsageException($"unknown option {arguments[i]}");
-                default: options.Names.Add(arguments[i]); break;
+                case "--ms": options.Milliseconds = reader.Number(10_000); break;
+                case "--runs": options.Runs = reader.Number(1000); break;
+                case ['-', ..]: throw new UsageException($"unknown option {reader.Word}");
+                default: options.Names.Add(reader.Word); break;
             }
         }
 
         return options;
-    }
-
-    private static int Number(ReadOnlySpan<string> arguments, ref int i, int most)
-    {
-        string option = arguments[i];
-        if (++i < arguments.Length
-            && int.TryParse(arguments[i], NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= 1 && value <= most)
-        {
-            return value;
-        }
-
-        throw new UsageException($"{option} needs a number from 1 to {most}");
     }
 }

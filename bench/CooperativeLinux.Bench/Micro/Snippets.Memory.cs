@@ -153,6 +153,19 @@ internal static partial class Snippets
         },
         new()
         {
+            Name = "alias-4M",
+            Operation = "two loads, exactly 4 MiB apart",
+            Fill = FillNumbers,
+            Emit = a => Loop(a, () =>
+            {
+                a.add(rax, __[rdi + (rcx * 8)]);
+                a.add(rax, __[rdi + (rcx * 8) + 0x40_0000]);
+                a.inc(ecx);
+                a.and(ecx, 2047);
+            }),
+        },
+        new()
+        {
             Name = "chase-16K",
             Operation = "follow a pointer, 16 KiB in all",
             Fill = FillRing(16 << 10, 64),

@@ -2,6 +2,7 @@ using System.CommandLine;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
+using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
 
 namespace CooperativeLinux.Cli.Commands;
@@ -36,9 +37,10 @@ internal static class FetchCommand
         };
         command.SetAction(async (parsed, cancellationToken) =>
         {
+            AptSourceChoice sources = AptSourceChoice.OfMirror(parsed.GetValue(mirror));
             GuestCache cache = GuestCache.ForUser();
-            KernelStore store = new(cache, parsed.GetValue(mirror));
-            DefaultGuest guest = new(cache, parsed.GetValue(mirror));
+            KernelStore store = new(cache, sources);
+            DefaultGuest guest = new(cache, sources);
             string[] names = parsed.GetValue(flavours) is { Length: > 0 } given ? given : [GuestOptions.DefaultFlavour.Name];
             using GuestProgressLine? progress = GuestProgressLine.ForStandardError();
             foreach (string name in names)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
+using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
 
 namespace CooperativeLinux.Cli.Commands;
@@ -37,13 +38,14 @@ internal static class ImageCommand
         command.SetAction(async (parsed, cancellationToken) =>
         {
             using GuestProgressLine? progress = GuestProgressLine.ForStandardError();
+            AptSourceChoice sources = AptSourceChoice.OfMirror(parsed.GetValue(mirror));
             RootImageOptions options = new()
             {
                 Packages = parsed.GetValue(packages) ?? [],
                 IncludesEssential = parsed.GetValue(essential),
                 IsCompressed = parsed.GetValue(compress),
             };
-            string path = await new RootImageBuilder(GuestCache.ForUser(), parsed.GetValue(mirror))
+            string path = await new RootImageBuilder(GuestCache.ForUser(), sources)
                 .GetAsync(options, progress, cancellationToken).ConfigureAwait(false);
             progress?.Dispose();
             await output.WriteLineAsync(path).ConfigureAwait(false);

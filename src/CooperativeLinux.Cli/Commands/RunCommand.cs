@@ -3,6 +3,7 @@ using CooperativeLinux.Configuration;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
+using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
 
 namespace CooperativeLinux.Cli.Commands;
@@ -96,7 +97,7 @@ internal sealed class RunCommand
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
-        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal. Without options: Debian's kernel with a small guest.")
+        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without options: Debian's kernel with a small guest.")
         {
             run._kernel,
             run._initrd,
@@ -159,6 +160,11 @@ internal sealed class RunCommand
                 return ExitCode.GuestPanic;
             case MachineEnd.Crash:
                 ErrorReport.Write(_error, $"the guest crashed: {result.Reason ?? "no reason given"}");
+                if (result.Details is string details)
+                {
+                    _error.WriteLine(details);
+                }
+
                 return ExitCode.GuestCrash;
             default:
                 return ExitCode.Success;
@@ -184,13 +190,13 @@ internal sealed class RunCommand
         else
         {
             GuestCache cache = GuestCache.ForUser();
-            string? mirror = parsed.GetValue(_mirror);
+            AptSourceChoice sources = AptSourceChoice.OfMirror(parsed.GetValue(_mirror));
             using GuestProgressLine? progress = GuestProgressLine.ForStandardError();
-            Kernel kernel = await new KernelStore(cache, mirror).GetAsync(flavour, progress, cancellationToken).ConfigureAwait(false);
+            Kernel kernel = await new KernelStore(cache, sources).GetAsync(flavour, progress, cancellationToken).ConfigureAwait(false);
             kernelPath = kernel.VmlinuzPath;
             if (initrds.Length == 0)
             {
-                initrdPaths = await new DefaultGuest(cache, mirror).GetInitrdsAsync(kernel, progress, cancellationToken).ConfigureAwait(false);
+                initrdPaths = await new DefaultGuest(cache, sources).GetInitrdsAsync(kernel, progress, cancellationToken).ConfigureAwait(false);
             }
         }
 

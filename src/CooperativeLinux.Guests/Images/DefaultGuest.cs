@@ -16,16 +16,16 @@ public sealed class DefaultGuest
         + "Leave with 'exit'; the guest is then switched off.\n\n";
 
     private readonly GuestCache _cache;
-    private readonly string? _mirror;
+    private readonly AptSourceChoice _sources;
 
     /// <summary>Creates the builder.</summary>
     /// <param name="cache">Where images are kept.</param>
-    /// <param name="mirror">The address of a Debian archive to use instead of the machine's apt sources, or null.</param>
-    public DefaultGuest(GuestCache cache, string? mirror = null)
+    /// <param name="sources">Where packages come from, or null for the machine's apt sources.</param>
+    public DefaultGuest(GuestCache cache, AptSourceChoice? sources = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
         _cache = cache;
-        _mirror = mirror;
+        _sources = sources ?? AptSourceChoice.OfMachine;
     }
 
     /// <summary>The archives that make up the initramfs for a kernel, to be given to it one after the other.</summary>
@@ -57,8 +57,8 @@ public sealed class DefaultGuest
             return path;
         }
 
-        AptWorkspace apt = new(_cache, _mirror);
-        await apt.PrepareAsync(progress, cancellationToken).ConfigureAwait(false);
+        AptWorkspace apt = new(_cache, _sources);
+        await apt.PrepareAsync(isListRenewed: false, progress, cancellationToken).ConfigureAwait(false);
         Busybox busybox = await Busybox.GetAsync(apt, _cache.NewTemporaryPath(), progress, cancellationToken).ConfigureAwait(false);
         progress?.Report(new GuestProgress("Building the default guest"));
         string temporary = _cache.NewTemporaryPath();

@@ -20,16 +20,16 @@ public sealed class RootImageBuilder
     private static readonly string[] BasicPackages = ["base-files", "base-passwd", "dash", "coreutils", "libc-bin"];
 
     private readonly GuestCache _cache;
-    private readonly string? _mirror;
+    private readonly AptSourceChoice _sources;
 
     /// <summary>Creates the builder.</summary>
     /// <param name="cache">Where packages and images are kept.</param>
-    /// <param name="mirror">The address of a Debian archive to use instead of the machine's apt sources, or null.</param>
-    public RootImageBuilder(GuestCache cache, string? mirror = null)
+    /// <param name="sources">Where packages come from, or null for the machine's apt sources.</param>
+    public RootImageBuilder(GuestCache cache, AptSourceChoice? sources = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
         _cache = cache;
-        _mirror = mirror;
+        _sources = sources ?? AptSourceChoice.OfMachine;
     }
 
     /// <summary>Returns the image with the given packages, which is made once and kept.</summary>
@@ -55,8 +55,8 @@ public sealed class RootImageBuilder
 
         string work = _cache.NewTemporaryPath();
         Directory.CreateDirectory(work);
-        AptWorkspace apt = new(_cache, _mirror);
-        await apt.PrepareAsync(progress, cancellationToken).ConfigureAwait(false);
+        AptWorkspace apt = new(_cache, _sources);
+        await apt.PrepareAsync(isListRenewed: false, progress, cancellationToken).ConfigureAwait(false);
         IReadOnlyList<string> resolved = await apt.ResolveAsync(wanted, cancellationToken).ConfigureAwait(false);
         IReadOnlyList<string> files = await apt.DownloadAsync(resolved, _cache.PathOf("packages"), progress, cancellationToken)
             .ConfigureAwait(false);

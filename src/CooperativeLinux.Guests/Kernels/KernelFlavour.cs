@@ -40,6 +40,6 @@ public sealed partial record KernelFlavour(string Series, bool IsCloud)
         return Name;
     }
 
-    [GeneratedRegex(@"^([0-9]{1,3}\.[0-9]{1,3})(?:-(generic|cloud))?$")]
+    [GeneratedRegex(@"^([0-9]{1,3}\.[0-9]{1,3})(?:-(generic|cloud))?\z")]
     private static partial Regex NamePattern();
 }

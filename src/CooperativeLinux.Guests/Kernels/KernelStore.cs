@@ -8,16 +8,16 @@ namespace CooperativeLinux.Guests.Kernels;
 public sealed partial class KernelStore
 {
     private readonly GuestCache _cache;
-    private readonly string? _mirror;
+    private readonly AptSourceChoice _sources;
 
     /// <summary>Creates the store.</summary>
     /// <param name="cache">Where the kernels are kept.</param>
-    /// <param name="mirror">The address of a Debian archive to use instead of the machine's apt sources, or null.</param>
-    public KernelStore(GuestCache cache, string? mirror = null)
+    /// <param name="sources">Where packages come from, or null for the machine's apt sources.</param>
+    public KernelStore(GuestCache cache, AptSourceChoice? sources = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
         _cache = cache;
-        _mirror = mirror;
+        _sources = sources ?? AptSourceChoice.OfMachine;
     }
 
     /// <summary>Returns a kernel from the cache, fetching it first if it is not there.</summary>
@@ -35,7 +35,7 @@ public sealed partial class KernelStore
         }
 
         using IDisposable cacheLock = await _cache.LockAsync(progress, cancellationToken).ConfigureAwait(false);
-        return Find(flavour) ?? await FetchAsync(flavour, progress, cancellationToken).ConfigureAwait(false);
+        return Find(flavour) ?? await FetchAsync(flavour, isListRenewed: false, progress, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Fetches the newest kernel of a flavour even if the cache holds one; older ones stay.</summary>
@@ -45,7 +45,7 @@ public sealed partial class KernelStore
     {
         ArgumentNullException.ThrowIfNull(flavour);
         using IDisposable cacheLock = await _cache.LockAsync(progress, cancellationToken).ConfigureAwait(false);
-        return await FetchAsync(flavour, progress, cancellationToken).ConfigureAwait(false);
+        return await FetchAsync(flavour, isListRenewed: true, progress, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>The kernel of that flavour that is in the cache, or null. Does no more than read a small file.</summary>
@@ -86,10 +86,10 @@ public sealed partial class KernelStore
     }
 
     private async Task<Kernel> FetchAsync(
-        KernelFlavour flavour, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
+        KernelFlavour flavour, bool isListRenewed, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
     {
-        AptWorkspace apt = new(_cache, _mirror);
-        await apt.PrepareAsync(progress, cancellationToken).ConfigureAwait(false);
+        AptWorkspace apt = new(_cache, _sources);
+        await apt.PrepareAsync(isListRenewed, progress, cancellationToken).ConfigureAwait(false);
         string? package = await ChooseImageAsync(apt, flavour, cancellationToken).ConfigureAwait(false);
         if (package is null && await apt.AddSuiteAsync("backports", progress, cancellationToken).ConfigureAwait(false))
         {

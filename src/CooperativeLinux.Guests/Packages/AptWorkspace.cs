@@ -11,32 +11,28 @@ namespace CooperativeLinux.Guests.Packages;
 /// </summary>
 public sealed class AptWorkspace
 {
-    private const string DebianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
     private static readonly TimeSpan ListsLifetime = TimeSpan.FromDays(1);
 
     private readonly GuestCache _cache;
-    private readonly string? _mirror;
+    private readonly AptSourceChoice _choice;
     private readonly string _folder;
     private bool _isPrepared;
 
     /// <summary>Creates the workspace in a cache.</summary>
     /// <param name="cache">The cache that holds it.</param>
-    /// <param name="mirror">The address of a Debian archive to use instead of the machine's sources, or null.</param>
-    public AptWorkspace(GuestCache cache, string? mirror = null)
+    /// <param name="choice">Where packages come from.</param>
+    /// <exception cref="GuestBuildException">apt cannot work in this cache folder.</exception>
+    public AptWorkspace(GuestCache cache, AptSourceChoice choice)
     {
         ArgumentNullException.ThrowIfNull(cache);
-        if (mirror is not null && (!Uri.TryCreate(mirror, UriKind.Absolute, out _) || mirror.Any(char.IsWhiteSpace)))
-        {
-            throw new GuestBuildException($"'{mirror}' is not the address of a Debian archive");
-        }
-
+        ArgumentNullException.ThrowIfNull(choice);
         if (cache.Root.AsSpan().IndexOfAny('"', '\n') >= 0)
         {
             throw new GuestBuildException($"apt cannot use a cache folder with such a name: {cache.Root}");
         }
 
         _cache = cache;
-        _mirror = mirror;
+        _choice = choice;
         _folder = cache.PathOf("apt");
     }
 
@@ -47,16 +43,20 @@ public sealed class AptWorkspace
     private string StampPath => Path.Combine(_folder, "updated");
 
     /// <summary>Makes the private state ready and fetches package lists if there are none from the last day.</summary>
+    /// <param name="isListRenewed">Whether to fetch the lists in any case.</param>
+    /// <param name="progress">Told what is going on, or null.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="GuestBuildException">There is no Debian source, or apt fails.</exception>
-    public async Task PrepareAsync(IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
+    public async Task PrepareAsync(bool isListRenewed, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
     {
         if (_isPrepared)
         {
             return;
         }
 
-        string sources = string.Join('\n', (await ReadSourcesAsync(cancellationToken).ConfigureAwait(false)).Select(s => s.ToDeb822()));
-        bool isFresh = File.Exists(StampPath)
+        string sources = string.Join('\n', (await _choice.ReadAsync(cancellationToken).ConfigureAwait(false)).Select(s => s.ToDeb822()));
+        bool isFresh = !isListRenewed
+            && File.Exists(StampPath)
             && DateTime.UtcNow - File.GetLastWriteTimeUtc(StampPath) < ListsLifetime
             && File.Exists(SourcesPath)
             && File.ReadAllText(SourcesPath) == sources;
@@ -261,87 +261,6 @@ public sealed class AptWorkspace
         }
 
         return files;
-    }
-
-    /// <summary>
-    /// Keeps the sources that belong to the distribution release: those with a suite named after its code name.
-    /// Sources of others often fail or are not needed. If none is left, all are kept.
-    /// </summary>
-    internal static IReadOnlyList<AptSource> SelectDistribution(IReadOnlyList<AptSource> sources, string? codeName)
-    {
-        if (codeName is null)
-        {
-            return sources;
-        }
-
-        List<AptSource> kept = [];
-        foreach (AptSource source in sources)
-        {
-            List<string> suites = [.. source.Suites.Where(suite => IsOfRelease(suite, codeName))];
-            if (suites.Count > 0 && source.Components.Contains("main"))
-            {
-                kept.Add(source with { Suites = suites });
-            }
-        }
-
-        return kept.Count > 0 ? kept : sources;
-    }
-
-    private static bool IsOfRelease(string suite, string codeName)
-    {
-        string[] names = [codeName, "stable", "oldstable", "testing"];
-        return names.Any(name => suite == name
-            || suite.StartsWith(name + "-", StringComparison.Ordinal)
-            || suite.StartsWith(name + "/", StringComparison.Ordinal));
-    }
-
-    private static string? ReadCodeName()
-    {
-        const string Prefix = "VERSION_CODENAME=";
-        return File.Exists("/etc/os-release")
-            ? File.ReadLines("/etc/os-release").FirstOrDefault(line => line.StartsWith(Prefix, StringComparison.Ordinal))?[Prefix.Length..].Trim('"')
-            : null;
-    }
-
-    private async Task<IReadOnlyList<AptSource>> ReadSourcesAsync(CancellationToken cancellationToken)
-    {
-        string? codeName = ReadCodeName();
-        if (_mirror is not null)
-        {
-            string suite = codeName ?? "stable";
-            Dictionary<string, string> options = [];
-            if (File.Exists(DebianKeyring))
-            {
-                options["Signed-By"] = DebianKeyring;
-            }
-
-            return [new AptSource([_mirror], [suite, suite + "-updates"], ["main"], options)];
-        }
-
-        Tool.Result result = await Tool.RunAsync(
-            "apt-config", ["shell", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"],
-            cancellationToken: cancellationToken).ConfigureAwait(false);
-        string list = ShellValue(result.Output, "LIST") ?? "/etc/apt/sources.list";
-        string parts = ShellValue(result.Output, "PARTS") ?? "/etc/apt/sources.list.d";
-        IReadOnlyList<AptSource> sources;
-        try
-        {
-            sources = SelectDistribution(AptSourceParser.ReadAll(list, parts), codeName);
-        }
-        catch (UnauthorizedAccessException error)
-        {
-            throw new GuestBuildException($"cannot read apt's sources: {error.Message}", error);
-        }
-
-        return sources.Count > 0
-            ? sources
-            : throw new GuestBuildException($"apt has no package source in {list} or {parts}; name a Debian archive with --mirror");
-    }
-
-    private static string? ShellValue(string output, string name)
-    {
-        string? line = output.Split('\n').FirstOrDefault(line => line.StartsWith(name + "='", StringComparison.Ordinal));
-        return line?[(name.Length + 2)..].TrimEnd('\'');
     }
 
     private void WriteConfiguration(string sources)

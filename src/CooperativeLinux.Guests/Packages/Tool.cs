@@ -88,7 +88,7 @@ internal static class Tool
 
     private static Process Start(string program, IEnumerable<string> arguments, string? workingDirectory)
     {
-        ProcessStartInfo start = new(program, arguments)
+        ProcessStartInfo start = new(Locate(program), arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -98,10 +98,7 @@ internal static class Tool
         };
         start.Environment["LC_ALL"] = "C.UTF-8";
         start.Environment["DEBIAN_FRONTEND"] = "noninteractive";
-
-        // Tools such as ldconfig live where the PATH of an ordinary user does not look.
-        string path = start.Environment.TryGetValue("PATH", out string? value) ? value ?? "" : "";
-        start.Environment["PATH"] = path + ":/usr/sbin:/sbin:/usr/bin:/bin";
+        start.Environment["PATH"] = string.Join(':', SearchPath());
         try
         {
             Process process = Process.Start(start)!;
@@ -111,9 +108,24 @@ internal static class Tool
         catch (Win32Exception error)
         {
             throw new GuestBuildException(
-                $"cannot run {program} ({error.Message}); kernels and guests are built with the tools of Debian (apt, dpkg, xz-utils)",
+                $"cannot run {program}; kernels and guests are built with the tools of Debian (apt, dpkg, xz-utils)",
                 error);
         }
+    }
+
+    // Tools such as ldconfig live where the PATH of an ordinary user does not look.
+    private static IEnumerable<string> SearchPath()
+    {
+        return (Environment.GetEnvironmentVariable("PATH") ?? "")
+            .Split(':', StringSplitOptions.RemoveEmptyEntries)
+            .Concat(["/usr/sbin", "/usr/bin", "/sbin", "/bin"]);
+    }
+
+    private static string Locate(string program)
+    {
+        return program.Contains('/')
+            ? program
+            : SearchPath().Select(folder => Path.Combine(folder, program)).FirstOrDefault(File.Exists) ?? program;
     }
 
     private static void Kill(Process process)

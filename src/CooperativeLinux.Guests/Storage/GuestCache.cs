@@ -58,7 +58,7 @@ public sealed class GuestCache
     {
         try
         {
-            Directory.CreateDirectory(Root);
+            CreateRoot();
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -90,7 +90,7 @@ public sealed class GuestCache
     /// <summary>A fresh name on the cache's file system for something in the making. The caller holds the lock.</summary>
     public string NewTemporaryPath()
     {
-        Directory.CreateDirectory(Root);
+        CreateRoot();
         return PathOf(TemporaryPrefix + Guid.NewGuid().ToString("N"));
     }
 
@@ -125,6 +125,19 @@ public sealed class GuestCache
         }
 
         Directory.Move(temporaryPath, finalPath);
+    }
+
+    private void CreateRoot()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Directory.CreateDirectory(Root);
+        }
+        else
+        {
+            // Package sources in it may hold passwords.
+            Directory.CreateDirectory(Root, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
     }
 
     private void RemoveLeftovers()

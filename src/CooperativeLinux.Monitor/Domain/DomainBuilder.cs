@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
+using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Images;
 using CooperativeLinux.Processor.Memory;
 
@@ -25,12 +26,10 @@ public static class DomainBuilder
     private const int PageSize = GuestMemory.PageSize;
     private const int ChunkSize = 1 << 20;
     private const ulong RamDiskAlignment = 4;
-    private const int VcpuInfoCount = 32;
-    private const int VcpuInfoSize = 64;
-    private const int UpcallMaskOffset = 1;
 
     /// <summary>Builds a domain.</summary>
-    /// <param name="memory">Zero-filled RAM, at least as much as the domain gets. The shared_info frame is added.</param>
+    /// <param name="memory">Zero-filled RAM, at least as much as the domain gets. The shared_info frame is added and
+    /// initialized unless it is there already.</param>
     /// <param name="kernel">The kernel.</param>
     /// <param name="parameters">The rest.</param>
     /// <returns>Where everything is.</returns>
@@ -67,7 +66,11 @@ public static class DomainBuilder
             HypercallPage.Write(Page(memory, hypercallPage));
         }
 
-        PrepareSharedInfo(memory, layout.SharedInfoFrame);
+        if (memory.Frame(layout.SharedInfoFrame).IsEmpty)
+        {
+            _ = new SharedInfoPage(memory, layout.SharedInfoFrame);
+        }
+
         return layout;
     }
 
@@ -278,22 +281,6 @@ public static class DomainBuilder
 
     private static void SetEntry(GuestMemory memory, ulong table, int index, ulong entry) =>
         BinaryPrimitives.WriteUInt64LittleEndian(memory.Frame(table)[(index * sizeof(ulong))..], entry);
-
-    private static void PrepareSharedInfo(GuestMemory memory, ulong frame)
-    {
-        if (memory.Frame(frame).IsEmpty)
-        {
-            memory.AddSpecialFrame(frame);
-        }
-
-        // All vCPUs start with events masked, also in the slots that vCPUs beyond the first take later.
-        Span<byte> page = memory.Frame(frame);
-        page.Clear();
-        for (int vcpu = 0; vcpu < VcpuInfoCount; vcpu++)
-        {
-            page[(vcpu * VcpuInfoSize) + UpcallMaskOffset] = 1;
-        }
-    }
 
     private static Span<byte> Page(GuestMemory memory, ulong frame) => Range(memory, frame * PageSize, PageSize);
 

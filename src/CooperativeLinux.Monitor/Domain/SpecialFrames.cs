@@ -9,6 +9,6 @@ public static class SpecialFrames
     /// <summary>The shared_info page.</summary>
     public const ulong SharedInfo = 0x0f00_0000;
 
-    /// <summary>First frame of the grant table; the others follow.</summary>
-    public const ulong FirstGrantTable = 0x0f00_0100;
+    /// <summary>First frame of the grant table; its further frames follow.</summary>
+    public const ulong GrantTable = 0x0f00_0100;
 }

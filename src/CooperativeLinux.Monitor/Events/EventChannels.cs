@@ -1,3 +1,4 @@
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Hypercalls;
 using CooperativeLinux.Processor.Memory;
 
@@ -40,7 +41,7 @@ public sealed partial class EventChannels
         }
     }
 
-    /// <summary>Makes the page and the table itself, with the frame of <see cref="SpecialFrames.SharedInfo"/>.</summary>
+    /// <summary>Makes the page and the table itself, at the usual frame.</summary>
     public EventChannels(GuestMemory memory, int vcpuCount, IVcpuKick kick)
         : this(memory, new SharedInfoPage(memory), vcpuCount, kick)
     {

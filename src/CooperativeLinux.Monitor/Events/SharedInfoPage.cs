@@ -1,3 +1,4 @@
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Monitor.Events;

@@ -1,4 +1,4 @@
-using CooperativeLinux.Monitor.Events;
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Hypercalls;
 using CooperativeLinux.Processor.Memory;
 

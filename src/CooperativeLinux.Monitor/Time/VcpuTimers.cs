@@ -62,7 +62,7 @@ public sealed class VcpuTimers : IDisposable
             return -XenError.ETIME;
         }
 
-        Arm(vcpu, timer => timer.SingleShot = isPast ? Never : deadline);
+        Arm(vcpu, static (timer, value) => timer.SingleShot = value, isPast ? Never : deadline);
         if (isPast)
         {
             _events.RaiseVirq(vcpu, Virq.Timer);
@@ -73,7 +73,7 @@ public sealed class VcpuTimers : IDisposable
 
     /// <summary>VCPUOP_stop_singleshot_timer.</summary>
     /// <returns>0 or −ENOENT.</returns>
-    public int StopSingleShot(int vcpu) => Arm(vcpu, static timer => timer.SingleShot = Never);
+    public int StopSingleShot(int vcpu) => Arm(vcpu, static (timer, value) => timer.SingleShot = value, Never);
 
     /// <summary>VCPUOP_set_periodic_timer.</summary>
     /// <returns>0, −ENOENT (no such vCPU), −EINVAL (period under a millisecond or beyond reason).</returns>
@@ -84,18 +84,21 @@ public sealed class VcpuTimers : IDisposable
             return -XenError.EINVAL;
         }
 
-        long now = _clock.NowNs;
-        return Arm(vcpu, timer =>
-        {
-            timer.Period = (long)periodNs;
-            timer.Periodic = now + timer.Period;
-        });
+        long first = _clock.NowNs + (long)periodNs;
+        return Arm(
+            vcpu,
+            static (timer, value) =>
+            {
+                timer.Period = value.PeriodNs;
+                timer.Periodic = value.First;
+            },
+            (PeriodNs: (long)periodNs, First: first));
     }
 
     /// <summary>VCPUOP_stop_periodic_timer. The periodic timer is off until set, which the guest cannot tell: it stops it before it
     /// binds the interrupt.</summary>
     /// <returns>0 or −ENOENT.</returns>
-    public int StopPeriodic(int vcpu) => Arm(vcpu, static timer => timer.Periodic = Never);
+    public int StopPeriodic(int vcpu) => Arm(vcpu, static (timer, value) => timer.Periodic = value, Never);
 
     /// <summary>The vCPU's earliest deadline in system time, or <see cref="Never"/>.</summary>
     public long NextDeadlineNs(int vcpu)
@@ -184,7 +187,7 @@ public sealed class VcpuTimers : IDisposable
         }
     }
 
-    private int Arm(int vcpu, Action<Timer> change)
+    private int Arm<T>(int vcpu, Action<Timer, T> change, T argument)
     {
         if (!_events.Vcpus.Exists(vcpu))
         {
@@ -195,7 +198,7 @@ public sealed class VcpuTimers : IDisposable
         lock (_gate)
         {
             Timer timer = _timers[vcpu];
-            change(timer);
+            change(timer, argument);
             isAsleep = timer.IsAsleep;
             if (!isAsleep)
             {

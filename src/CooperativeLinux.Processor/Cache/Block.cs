@@ -42,6 +42,12 @@ internal sealed class Block
 
     public int Entry { get; set; }
 
+    /// <summary>First host byte.</summary>
+    public int HostStart { get; set; }
+
+    /// <summary>Entry for the branch table: checks whether the branch wants this block.</summary>
+    public int IndirectEntry { get; set; }
+
     public int HostEnd { get; set; }
 
     public int FirstFaultPoint { get; set; }
@@ -100,4 +106,7 @@ internal struct AccessSite
 
     /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
     public bool StackSegment;
+
+    /// <summary>Bank of TLB arrays that the site looks into.</summary>
+    public byte Bank;
 }

@@ -43,6 +43,9 @@ internal sealed unsafe class CodeCache
 
     public int BlockCount => _blocks.Count;
 
+    /// <summary>All blocks since the last flush, in the order of their host code; dropped ones too.</summary>
+    public IReadOnlyList<Block> Blocks => _ordered;
+
     public long Flushes { get; private set; }
 
     public int BytesUsed => _asm.Position - _start;
@@ -81,7 +84,7 @@ internal sealed unsafe class CodeCache
         {
             int middle = (low + high) / 2;
             Block block = _ordered[middle];
-            if (offset < block.CheckedEntry)
+            if (offset < block.HostStart)
             {
                 high = middle - 1;
             }

@@ -67,7 +67,7 @@ internal sealed unsafe partial class BlockEmitter
 
         EmitIndirectTarget(ref decoded);
         Unpark();
-        _asm.Jump(_stubs.Dispatch);
+        Stubs.EmitBranch(_asm);
     }
 
     // [rsp-8] := return address ; rsp -= 8 ; call target ; landing: T0 must be the return address ; jmp
@@ -96,27 +96,12 @@ internal sealed unsafe partial class BlockEmitter
         else
         {
             _asm.LoadState(Gpr.T0, StateLayout.CallTarget);
-            _asm.Call(_stubs.Dispatch);
+            AddCold(ColdKind.Branch, _asm.Call(0));
         }
 
         // Landing. Flags are the guest's: compare with lea and jrcxz.
         (_block.Landings ??= []).Add(_asm.Position);
-        _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
-        long negated = -(long)returnAddress;
-        if (negated == (int)negated)
-        {
-            _asm.Lea(Gpr.Rcx, Gpr.T0, (int)negated);
-        }
-        else
-        {
-            _asm.MoveImmediate(Gpr.Rcx, (ulong)negated);
-            _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: true);
-        }
-
-        _asm.Bytes([0xE3, 3 + 5]); // jrcxz over the miss
-        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
-        _asm.Jump(_stubs.ReturnMiss);
-        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+        EmitCompareTarget(returnAddress, _stubs.ReturnMiss);
         EmitExit(returnAddress, -1);
     }
 
@@ -157,6 +142,27 @@ internal sealed unsafe partial class BlockEmitter
         EmitExit(target, condition);
         PatchShort(done);
         EmitExit(instruction.NextIP, -1);
+    }
+
+    // T0 must be the address, or it goes to the miss code. Flags and all but T1 are kept.
+    private void EmitCompareTarget(ulong address, int miss)
+    {
+        _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
+        long negated = -(long)address;
+        if (negated == (int)negated)
+        {
+            _asm.Lea(Gpr.Rcx, Gpr.T0, (int)negated);
+        }
+        else
+        {
+            _asm.MoveImmediate(Gpr.Rcx, (ulong)negated);
+            _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: true);
+        }
+
+        _asm.Bytes([0xE3, 3 + 5]); // jrcxz over the miss
+        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+        _asm.Jump(miss);
+        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
     }
 
     private int ShortJumpIfCounterZero(bool narrow)

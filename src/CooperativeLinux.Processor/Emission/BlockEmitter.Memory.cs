@@ -72,11 +72,15 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         EmitAddress(instruction, decoded.Handling == Handling.Pop ? instruction.StackPointerIncrement : 0);
-        return EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction));
+        return EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction), BankOf(instruction));
     }
 
+    private static int BankOf(in Instruction instruction) =>
+        instruction.MemoryBase == Register.None || instruction.IsIPRelativeMemoryOperand ? 0 : GuestNumber(instruction.MemoryBase) & (TlbContext.Banks - 1);
+
+    // Of the segment prefixes only fs and gs count in 64-bit mode.
     private static bool UsesStackSegment(in Instruction instruction) =>
-        instruction.MemorySegment == Register.SS && instruction.SegmentPrefix is not (Register.FS or Register.GS);
+        instruction.MemoryBase is Register.RSP or Register.RBP or Register.ESP or Register.EBP && instruction.SegmentPrefix is not (Register.FS or Register.GS);
 
     /// <summary>The confined slot of a push, pop, call or return at rsp+<paramref name="offset"/>.</summary>
     private HostOperand EmitStackSlot(ref DecodedInstruction decoded, int offset, int size, bool write)
@@ -107,10 +111,10 @@ internal sealed unsafe partial class BlockEmitter
 
     // T0 = guest address -> T0 = host address; T1 is lost, flags are lost.
     //   mov t1d,t0d ; shr t1d,8 ; and t1d,index ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
-    private HostOperand EmitLookup(ulong rip, int size, bool write, bool stackSegment = false)
+    private HostOperand EmitLookup(ulong rip, int size, bool write, bool stackSegment = false, int bank = 0)
     {
         _stackDeltaInT1 = false;
-        int site = AddSite(rip, size, write, stack: false, stackSegment);
+        int site = AddSite(rip, size, write, stack: false, stackSegment, bank);
         if (IsCareful)
         {
             _asm.StoreStateImmediate32(StateLayout.Argument, (uint)site);
@@ -124,7 +128,7 @@ internal sealed unsafe partial class BlockEmitter
         _asm.MoveRegister32(Gpr.T1, Gpr.T0);
         _asm.Shift(5, Gpr.T1, 8, wide: false);
         _asm.AluImmediate(Alu.And, Gpr.T1, (TlbContext.TlbEntries - 1) << 4, wide: false);
-        _asm.AluState(Alu.Add, Gpr.T1, StateLayout.Tlbs + ((int)array * 8));
+        _asm.AluState(Alu.Add, Gpr.T1, StateLayout.Tlbs + ((((int)array * TlbContext.Banks) + bank) * 8));
         _asm.Memory(0x2B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
         _asm.AluImmediate(Alu.Cmp, Gpr.T0, 4096 - size);
         int patch = _asm.JumpIf(Condition.Above, 0);

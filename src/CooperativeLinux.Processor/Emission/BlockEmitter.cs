@@ -2,6 +2,7 @@ using CooperativeLinux.Processor.Analysis;
 using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Decoding;
 using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
 
 namespace CooperativeLinux.Processor.Emission;
@@ -49,6 +50,7 @@ internal sealed unsafe partial class BlockEmitter
         Access,
         StackWindow,
         Link,
+        Branch,
         Poll,
         PageCheck,
     }
@@ -86,7 +88,7 @@ internal sealed unsafe partial class BlockEmitter
         _guestBytesFirstLength = firstLength;
         _guestBytesSecond = secondBytes;
 
-        EmitHead(instructions[0].LiveFlags != 0, pageId, pageSlot);
+        EmitHead(instructions[0].LiveFlags != 0, instructions[^1].Handling == Handling.Call, pageId, pageSlot);
         for (int i = 0; i < instructions.Length; i++)
         {
             EmitInstruction(ref instructions[i], i);
@@ -106,43 +108,90 @@ internal sealed unsafe partial class BlockEmitter
         return _block;
     }
 
-    // checked entry (user mode):  cmp dword [PageSlots+slot], id ; jne cold
+    // checked entry (user mode):  cmp dword [PageSlots+slot], id ; jne cold ; jmp entry
+    // indirect entry:             mov t1, address ; cmp t1, [BranchTarget] ; jne miss
     // entry:                      cmp rsp, [Limit] ; jb cold
-    private void EmitHead(bool flagsLive, uint pageId, int pageSlot)
+    // Where flags are live the same is done with lea and jrcxz, whose short jumps go to trampolines in front.
+    private void EmitHead(bool flagsLive, bool calls, uint pageId, int pageSlot)
     {
-        _block.CheckedEntry = _asm.Position;
-        int toPoll = -1;
-        if (IsUser)
+        _block.HostStart = _asm.Position;
+        if (!flagsLive)
         {
-            if (flagsLive)
+            int toEntry = -1;
+            _block.CheckedEntry = _asm.Position;
+            if (IsUser)
             {
-                _asm.ParkFlags();
+                _asm.LoadState(Gpr.T1, StateLayout.PageSlots);
+                _asm.Memory(0x81, (int)Alu.Cmp, Gpr.T1, -1, 1, pageSlot * 4, wide: false);
+                _asm.Int32((int)pageId);
+                AddCold(ColdKind.PageCheck, _asm.JumpIf(Condition.NotEqual, 0));
+                toEntry = _asm.Jump(0);
             }
 
-            _asm.LoadState(Gpr.T1, StateLayout.PageSlots);
-            _asm.Memory(0x81, (int)Alu.Cmp, Gpr.T1, -1, 1, pageSlot * 4, wide: false);
-            _asm.Int32((int)pageId);
-            AddCold(ColdKind.PageCheck, _asm.JumpIf(Condition.NotEqual, 0), flagsLive: flagsLive);
-            if (flagsLive)
+            _block.IndirectEntry = _asm.Position;
+            _asm.MoveImmediate(Gpr.T1, _block.Key.Virtual);
+            _asm.AluState(Alu.Cmp, Gpr.T1, StateLayout.BranchTarget);
+            _asm.JumpIf(Condition.NotEqual, _stubs.BranchMiss);
+            _block.Entry = _asm.Position;
+            if (toEntry >= 0)
             {
-                toPoll = _asm.Jump(0);
+                _asm.PatchRelative(toEntry, _asm.Position);
             }
-        }
 
-        _block.Entry = _asm.Position;
-        if (flagsLive)
+            _asm.AluState(Alu.Cmp, Gpr.Rsp, StateLayout.Limit);
+            AddCold(ColdKind.Poll, _asm.JumpIf(Condition.Below, 0));
+        }
+        else
         {
-            _asm.ParkFlags();
-            _flagsParked = true;
-        }
+            int trampoline = _asm.Position;
+            _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+            AddCold(ColdKind.Poll, _asm.Jump(0));
+            int toEntry = -1;
+            _block.CheckedEntry = _asm.Position;
+            if (IsUser)
+            {
+                _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
+                _asm.LoadState(Gpr.Rcx, StateLayout.PageSlots);
+                _asm.Memory(0x8B, Gpr.Rcx, Gpr.Rcx, -1, 1, pageSlot * 4, wide: false);
+                _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, -1, 1, -(int)pageId, wide: false);
+                int same = ShortJumpIfCounterZero(narrow: false);
+                _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+                AddCold(ColdKind.PageCheck, _asm.Jump(0));
+                PatchShort(same);
+                _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+                toEntry = _asm.Jump(0);
+            }
 
-        if (toPoll >= 0)
-        {
-            _asm.PatchRelative(toPoll, _asm.Position);
-        }
+            _block.IndirectEntry = _asm.Position;
+            _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
+            EmitCompareTarget(_block.Key.Virtual, _stubs.BranchMiss);
+            _block.Entry = _asm.Position;
+            if (toEntry >= 0)
+            {
+                _asm.PatchRelative(toEntry, _asm.Position);
+            }
 
-        _asm.AluState(Alu.Cmp, Gpr.Rsp, StateLayout.Limit);
-        AddCold(ColdKind.Poll, _asm.JumpIf(Condition.Below, 0), flagsLive: flagsLive);
+            _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
+            _asm.State(0x8B, Gpr.Rcx, StateLayout.PollClear, wide: false);
+            ShortJumpBack(trampoline);
+            if (calls)
+            {
+                // The pair stack is one aligned unit, and at most one call is made before the next look: is rsp in the unit below?
+                _asm.Bytes([0xC4, 0xE3, 0xFB, 0xF0, 0xCC, Stubs.PairStackBits]); // rorx rcx,rsp,18
+                _asm.Bytes([0x0F, 0xB7, 0xC9]); // movzx ecx,cx
+                _asm.State(0x8B, Gpr.T0, StateLayout.DepthTag, wide: false);
+                _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: false);
+                ShortJumpBack(trampoline);
+            }
+
+            _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+        }
+    }
+
+    private void ShortJumpBack(int target)
+    {
+        _asm.Byte(0xE3);
+        _asm.Byte(target - (_asm.Position + 1));
     }
 
     private void EmitInstruction(ref DecodedInstruction decoded, int index)
@@ -279,10 +328,9 @@ internal sealed unsafe partial class BlockEmitter
     private void RecordFaultPoint(int hostOffset, in Instruction instruction, byte parkedRegister = 255) =>
         _cache.FaultPoints.Add(new FaultPoint(hostOffset, (ushort)(instruction.IP - _block.Key.Virtual), _flagsParked, parkedRegister));
 
-    private void AddCold(ColdKind kind, int patch, bool flagsLive = false, int site = 0, int resume = 0) =>
-        _cold.Add(new ColdPath(kind, patch, flagsLive, site, resume, -1));
+    private void AddCold(ColdKind kind, int patch, int site = 0, int resume = 0) => _cold.Add(new ColdPath(kind, patch, site, resume, -1));
 
-    private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment)
+    private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment, int bank = 0)
     {
         _cache.Sites.Add(new AccessSite
         {
@@ -293,6 +341,7 @@ internal sealed unsafe partial class BlockEmitter
             FlagsParked = _flagsParked,
             Stack = stack,
             StackSegment = stackSegment,
+            Bank = (byte)bank,
         });
         return _cache.Sites.Count - 1;
     }
@@ -309,7 +358,8 @@ internal sealed unsafe partial class BlockEmitter
                     // T1 still points to the entry whose page address was subtracted from T0.
                     _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
                     _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
-                    _asm.Call(_stubs.Callback(CallbackKind.Access));
+                    AccessSite site = _cache.Sites[cold.Site];
+                    _asm.Call(_stubs.Access((IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (site.Write ? 1 : 0), site.Size));
                     _asm.Jump(cold.Resume);
                     if (cold.Bounced >= 0)
                     {
@@ -322,6 +372,9 @@ internal sealed unsafe partial class BlockEmitter
                     _asm.Call(_stubs.Callback(CallbackKind.StackWindow));
                     _asm.Jump(cold.Resume);
                     break;
+                case ColdKind.Branch:
+                    Stubs.EmitBranch(_asm);
+                    break;
                 case ColdKind.Link:
                     _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
                     _asm.Jump(_stubs.Callback(CallbackKind.Link));
@@ -330,11 +383,6 @@ internal sealed unsafe partial class BlockEmitter
                     _cache.Exits[cold.Site] = exit;
                     break;
                 default:
-                    if (cold.FlagsLive)
-                    {
-                        _asm.UnparkFlags();
-                    }
-
                     _asm.MoveImmediate(Gpr.T0, _block.Key.Virtual);
                     _asm.StoreState(StateLayout.Rip, Gpr.T0);
                     _asm.Jump(_stubs.Callback(cold.Kind == ColdKind.Poll ? CallbackKind.Poll : CallbackKind.PageCheck));
@@ -343,7 +391,7 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
-    private readonly record struct ColdPath(ColdKind Kind, int Patch, bool FlagsLive, int Site, int Resume, int Bounced);
+    private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Bounced);
 
     /// <summary>Takes the encoder's bytes.</summary>
     private sealed class EmissionBuffer : CodeWriter

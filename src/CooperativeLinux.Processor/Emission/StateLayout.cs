@@ -22,6 +22,8 @@ internal static class StateLayout
     public static readonly int HostRsp = Engine(nameof(EngineState.HostRsp));
     public static readonly int PairBase = Engine(nameof(EngineState.PairBase));
     public static readonly int Limit = Engine(nameof(EngineState.Limit));
+    public static readonly int DepthTag = Engine(nameof(EngineState.DepthTag));
+    public static readonly int PollClear = Engine(nameof(EngineState.PollClear));
     public static readonly int Handle = Engine(nameof(EngineState.Handle));
     public static readonly int Argument = Engine(nameof(EngineState.Argument));
     public static readonly int Scratch0 = Engine(nameof(EngineState.Scratch0));
@@ -29,6 +31,10 @@ internal static class StateLayout
     public static readonly int ResumeTarget = Engine(nameof(EngineState.ResumeTarget));
     public static readonly int Park0 = Engine(nameof(EngineState.Park0));
     public static readonly int Park1 = Engine(nameof(EngineState.Park1));
+    public static readonly int Park2 = Engine(nameof(EngineState.Park2));
+    public static readonly int SecondTlbs = Engine(nameof(EngineState.SecondTlbs));
+    public static readonly int Generation = Engine(nameof(EngineState.Generation));
+    public static readonly int KernelGeneration = Engine(nameof(EngineState.KernelGeneration));
     public static readonly int ParkRax = Engine(nameof(EngineState.ParkRax));
     public static readonly int ParkedFlags = Engine(nameof(EngineState.ParkedFlags));
     public static readonly int DefaultMxcsr = Engine(nameof(EngineState.DefaultMxcsr));
@@ -38,7 +44,8 @@ internal static class StateLayout
     public static readonly int KernelStackDelta = Engine(nameof(EngineState.KernelStackDelta));
     public static readonly int UserStackPage = Engine(nameof(EngineState.UserStackPage));
     public static readonly int UserStackDelta = Engine(nameof(EngineState.UserStackDelta));
-    public static readonly int BranchHash = Engine(nameof(EngineState.BranchHash));
+    public static readonly int BranchTable = Engine(nameof(EngineState.BranchTable));
+    public static readonly int BranchTarget = Engine(nameof(EngineState.BranchTarget));
     public static readonly int PageSlots = Engine(nameof(EngineState.PageSlots));
     public static readonly int Callbacks = Engine(nameof(EngineState.Callbacks));
     public static readonly int FpuImage = Engine(nameof(EngineState.FpuImage));

@@ -1,4 +1,5 @@
 using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Processor.Emission;
 
@@ -8,16 +9,19 @@ namespace CooperativeLinux.Processor.Emission;
 internal sealed unsafe class Stubs
 {
     /// <summary>Room for host calls that mirror guest calls, in bytes of the thread's stack.</summary>
-    public const int PairStackBytes = 256 * 1024;
+    public const int PairStackBytes = 1 << PairStackBits;
 
-    /// <summary>Entries of a branch hash; 16 bytes each: guest address, host address.</summary>
-    public const int BranchHashEntries = 4096;
+    public const int PairStackBits = 18;
 
     private const int VectorRegisters = 16;
+
+    // Second-TLB stubs: for operands of 1, 2, 4 … 32 bytes.
+    private const int AccessSizes = 6;
     private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
 
     private readonly Assembler _asm;
     private readonly bool _windows;
+    private readonly int[] _access = new int[4 * AccessSizes];
     private readonly int[] _callbacks = new int[(int)CallbackKind.Count];
 
     public Stubs(Assembler assembler, bool windows)
@@ -29,6 +33,14 @@ internal sealed unsafe class Stubs
         for (int kind = 0; kind < _callbacks.Length; kind++)
         {
             _callbacks[kind] = EmitCallback(kind);
+        }
+
+        for (int array = 0; array < 4; array++)
+        {
+            for (int size = 0; size < AccessSizes; size++)
+            {
+                _access[(array * AccessSizes) + size] = EmitAccess(array, 1 << size);
+            }
         }
 
         EmitReturnMiss();
@@ -51,6 +63,9 @@ internal sealed unsafe class Stubs
     /// <summary>Jumps to the code for the guest address in T0; keeps flags.</summary>
     public int Dispatch { get; private set; }
 
+    /// <summary>Reached when the branch table does not know <see cref="EngineState.BranchTarget"/>.</summary>
+    public int BranchMiss { get; private set; }
+
     /// <summary>Unmanaged functions: void (void* image): fxsave64 to 512 bytes, frstor from 108 bytes, of the live x87 state.</summary>
     public int FpuSave { get; private set; }
 
@@ -63,6 +78,14 @@ internal sealed unsafe class Stubs
 
     /// <summary>Offset of a callback stub. Kinds up to Interpret are called, the others jumped to.</summary>
     public int Callback(CallbackKind kind) => _callbacks[(int)kind];
+
+    /// <summary>Offset of the stub that serves a TLB miss: called with the address in T0, the missed entry in T1, the site in Argument and
+    /// no flags worth keeping; returns the host address in T0.</summary>
+    public int Access(TlbArray array, int size)
+    {
+        int log = System.Numerics.BitOperations.Log2(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)size));
+        return log < AccessSizes ? _access[((int)array * AccessSizes) + log] : Callback(CallbackKind.Access);
+    }
 
     private int FirstArgument => _windows ? Gpr.Rcx : Gpr.Rdi;
 
@@ -86,7 +109,7 @@ internal sealed unsafe class Stubs
 
         _asm.StoreState(StateLayout.HostRsp, Gpr.Rsp);
         _asm.StoreState(StateLayout.ResumeTarget, FirstArgument);
-        _asm.AluImmediate(Alu.And, Gpr.Rsp, -64);
+        _asm.AluImmediate(Alu.And, Gpr.Rsp, -PairStackBytes);
         LeaCode(Gpr.Rax, ReturnMiss);
         Push(Gpr.Rax);
         _asm.StoreState(StateLayout.PairBase, Gpr.Rsp);
@@ -95,6 +118,7 @@ internal sealed unsafe class Stubs
         // The first block polls, and managed code sets the limit then.
         _asm.MoveImmediate(Gpr.Rax, ulong.MaxValue);
         _asm.StoreState(StateLayout.Limit, Gpr.Rax);
+        _asm.StoreStateImmediate32(StateLayout.PollClear, 0);
         _asm.Jump(Reload);
     }
 
@@ -205,6 +229,53 @@ internal sealed unsafe class Stubs
         }
     }
 
+    // Looks into the second TLB, and asks managed code if it does not know either, or if the operand crosses a page.
+    private int EmitAccess(int array, int size)
+    {
+        int start = _asm.Position;
+        _asm.StoreState(StateLayout.Park0, Gpr.Rax);
+        _asm.StoreState(StateLayout.Park2, Gpr.Rcx);
+        _asm.MoveRegister32(Gpr.Rcx, Gpr.T0);
+        _asm.AluImmediate(Alu.And, Gpr.Rcx, 0xFFF, wide: false);
+        _asm.AluImmediate(Alu.Cmp, Gpr.Rcx, 4096 - size, wide: false);
+        int crossing = _asm.JumpIf(Condition.Above, _asm.Position);
+        _asm.MoveRegister(Gpr.Rcx, Gpr.T0);
+        _asm.Shift(5, Gpr.Rcx, 12, wide: true);
+        _asm.MoveRegister(Gpr.Rax, Gpr.Rcx);
+        _asm.Shift(5, Gpr.Rax, SecondTlb.FoldShift, wide: true);
+        _asm.RegisterForm(0x33, Gpr.Rcx, Gpr.Rax, wide: false); // xor ecx,eax
+        _asm.AluImmediate(Alu.And, Gpr.Rcx, SecondTlb.Entries - 1, wide: false);
+        _asm.Shift(4, Gpr.Rcx, 4, wide: false);
+        _asm.AluState(Alu.Add, Gpr.Rcx, StateLayout.SecondTlbs + (array * 8));
+        _asm.MoveRegister(Gpr.Rax, Gpr.T0);
+        _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
+        _asm.RegisterForm(0x85, Gpr.T0, Gpr.T0, wide: true); // test r10,r10
+        int kernelHalf = _asm.JumpIf(Condition.Sign, _asm.Position);
+        _asm.AluState(Alu.Or, Gpr.Rax, StateLayout.Generation);
+        int compare = _asm.Jump(_asm.Position);
+        _asm.PatchRelative(kernelHalf, _asm.Position);
+        _asm.AluState(Alu.Or, Gpr.Rax, StateLayout.KernelGeneration);
+        _asm.PatchRelative(compare, _asm.Position);
+        _asm.Memory(0x3B, Gpr.Rax, Gpr.Rcx, -1, 1, 0, wide: true); // cmp rax,[rcx]
+        int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
+        _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
+        _asm.Store(Gpr.T1, 0, Gpr.Rax);
+        _asm.Store(Gpr.T1, 8, Gpr.Rcx);
+        _asm.RegisterForm(0x2B, Gpr.T0, Gpr.Rax, wide: true);
+        _asm.RegisterForm(0x03, Gpr.T0, Gpr.Rcx, wide: true);
+        _asm.LoadState(Gpr.Rax, StateLayout.Park0);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park2);
+        _asm.Return();
+
+        _asm.PatchRelative(crossing, _asm.Position);
+        _asm.PatchRelative(miss, _asm.Position);
+        _asm.LoadState(Gpr.Rax, StateLayout.Park0);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park2);
+        _asm.Jump(Callback(CallbackKind.Access));
+        return start;
+    }
+
     // T0 = guest target. The pair stack is emptied; its base entry is still there.
     private void EmitReturnMiss()
     {
@@ -213,38 +284,29 @@ internal sealed unsafe class Stubs
         // falls into Dispatch
     }
 
+    /// <summary>Emits the dispatch of an indirect branch in place, so that the host predicts each branch by itself.</summary>
+    public static void EmitBranch(Assembler asm)
+    {
+        asm.StoreState(StateLayout.BranchTarget, Gpr.T0);
+        asm.MoveImmediate(Gpr.T1, 0);
+        asm.Bytes([0xF2, 0x45, 0x0F, 0x38, 0xF1, 0xDA]); // crc32 r11d,r10d
+        asm.Memory(0x8D, Gpr.T1, -1, Gpr.T1, 8, 0, wide: false);
+        asm.LoadState(Gpr.T0, StateLayout.BranchTable);
+        asm.Bytes([0x66, 0x45, 0x8B, 0xD3]); // mov r10w,r11w
+        asm.Memory(0xFF, 4, Gpr.T0, -1, 1, 0, wide: false);
+    }
+
+    // The table's entry is chosen without touching flags: BranchTarget := T0 ; index := crc32(0, T0) ; jmp [table + 8*index],
+    // where the table is 64 KiB aligned and the index goes into the low 16 bits.
     private void EmitDispatch()
     {
         Dispatch = _asm.Position;
-        _asm.StoreState(StateLayout.ParkRax, Gpr.Rax);
-        _asm.FlagsToRax();
-        _asm.AluState(Alu.Cmp, Gpr.Rsp, StateLayout.Limit);
-        int poll = _asm.JumpIf(Condition.Below, _asm.Position);
-        _asm.Bytes([0x45, 0x69, 0xDA]); // imul r11d,r10d,imm32
-        _asm.Int32(unchecked((int)BranchHashMultiplier));
-        _asm.Shift(5, Gpr.T1, BranchHashShift, wide: false);
-        _asm.AluImmediate(Alu.And, Gpr.T1, (BranchHashEntries - 1) << 4, wide: false);
-        _asm.AluState(Alu.Add, Gpr.T1, StateLayout.BranchHash);
-        _asm.Memory(0x3B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true); // cmp r10,[r11]
-        int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
-        _asm.FlagsFromRax();
-        _asm.LoadState(Gpr.Rax, StateLayout.ParkRax);
-        _asm.Memory(0xFF, 4, Gpr.T1, -1, 1, 8, wide: false); // jmp [r11+8]
+        EmitBranch(_asm);
 
-        _asm.PatchRelative(poll, _asm.Position);
-        _asm.PatchRelative(miss, _asm.Position);
-        _asm.FlagsFromRax();
-        _asm.LoadState(Gpr.Rax, StateLayout.ParkRax);
+        BranchMiss = _asm.Position;
+        _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
         _asm.Jump(Callback(CallbackKind.Dispatch));
     }
-
-    /// <summary>Multiplier and shift of the branch hash: entry = (low32(address) * multiplier >> shift) masked.</summary>
-    public const uint BranchHashMultiplier = 0x9E3779B1;
-    public const int BranchHashShift = 16;
-
-    /// <summary>Byte offset of the hash entry for an address.</summary>
-    public static int BranchHashOffset(ulong address) =>
-        (int)(((uint)address * BranchHashMultiplier) >> BranchHashShift) & ((BranchHashEntries - 1) << 4);
 
     private void EmitFpuSave()
     {

@@ -53,20 +53,26 @@ internal unsafe struct EngineState
     /// <summary>Branch target of an indirect call while its return address is pushed.</summary>
     [FieldOffset(96)] public ulong CallTarget;
 
-    /// <summary>TLB arrays of the current context: kernel read, kernel write, user read, user write.</summary>
-    [FieldOffset(104)] public fixed ulong Tlbs[4];
-
     /// <summary>Page of the current stack and the distance from guest to host address; kernel mode, then user mode.</summary>
     [FieldOffset(136)] public ulong KernelStackPage;
     [FieldOffset(144)] public ulong KernelStackDelta;
     [FieldOffset(152)] public ulong UserStackPage;
     [FieldOffset(160)] public ulong UserStackDelta;
 
-    /// <summary>Hash of indirect branch targets for the current mode and context.</summary>
-    [FieldOffset(168)] public ulong BranchHash;
+    /// <summary>Table of indirect branch targets of the current mode; see <see cref="Cache.BranchTable"/>.</summary>
+    [FieldOffset(168)] public ulong BranchTable;
 
     /// <summary>Ids of user pages whose mapping was checked in the current context.</summary>
     [FieldOffset(176)] public ulong PageSlots;
+
+    /// <summary>Guest address that an indirect branch goes to.</summary>
+    [FieldOffset(184)] public ulong BranchTarget;
+
+    /// <summary>Zero: a poll is wanted. For blocks that must not touch flags.</summary>
+    [FieldOffset(248)] public uint PollClear;
+
+    /// <summary>Added to bits 18 to 33 of rsp it gives zero just below the pair stack.</summary>
+    [FieldOffset(252)] public uint DepthTag;
 
     [FieldOffset(192)] public Host.Faults.FaultRecord Fault;
 
@@ -75,6 +81,17 @@ internal unsafe struct EngineState
 
     /// <summary>Copy of an operand that crosses a page, at the operand's offset modulo 64.</summary>
     [FieldOffset(512)] public fixed byte Bounce[256];
+
+    /// <summary>TLB arrays of the current context: kernel read, kernel write, user read, user write, each with its banks.</summary>
+    [FieldOffset(768)] public fixed ulong Tlbs[Memory.TlbContext.ArrayCount];
+
+    /// <summary>Arrays of the second TLB, in the same order, and the current context's generation in them.</summary>
+    [FieldOffset(896)] public fixed ulong SecondTlbs[4];
+    [FieldOffset(928)] public ulong Generation;
+    [FieldOffset(936)] public ulong Park2;
+
+    /// <summary>Generation of the kernel half, which all contexts share.</summary>
+    [FieldOffset(944)] public ulong KernelGeneration;
 
     /// <summary>x87 image for instructions that are carried out in C#.</summary>
     [FieldOffset(1024)] public fixed byte FpuImage[1024];

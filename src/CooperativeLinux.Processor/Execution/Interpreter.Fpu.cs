@@ -56,6 +56,11 @@ internal sealed unsafe partial class Interpreter
             return ProtectionFault();
         }
 
+        if (!CanWrite(address, 512))
+        {
+            return false;
+        }
+
         byte* image = SaveX87();
         *(uint*)(image + 24) = State->Mxcsr;
         *(uint*)(image + 28) = MxcsrMask;
@@ -74,7 +79,7 @@ internal sealed unsafe partial class Interpreter
             return ProtectionFault();
         }
 
-        Span<byte> image = stackalloc byte[416];
+        Span<byte> image = stackalloc byte[512];
         if (!Read(address, image))
         {
             return false;

@@ -79,6 +79,14 @@ internal sealed unsafe partial class Interpreter
 
         for (int i = 0; i < length; i++)
         {
+            if ((mask[i] & 0x80) != 0 && !CanWrite(address + (ulong)i, 1))
+            {
+                return false;
+            }
+        }
+
+        for (int i = 0; i < length; i++)
+        {
             if ((mask[i] & 0x80) != 0 && !Write(address + (ulong)i, source.Slice(i, 1)))
             {
                 return false;

@@ -14,6 +14,7 @@ internal sealed unsafe partial class Interpreter
     private readonly byte* _fpuSave;
     private readonly byte* _fpuRestore;
     private GuestException _fault;
+    private bool _nonCanonical;
 
     public Interpreter(Vcpu cpu, EngineState* engine, byte* fpuSave, byte* fpuRestore)
     {
@@ -35,7 +36,13 @@ internal sealed unsafe partial class Interpreter
     {
         finished = true;
         _fault = default;
+        _nonCanonical = true;
         bool done = instruction.IsStringInstruction ? String(instruction, out finished) : Other(instruction);
+        if (!done && _fault.Vector == GuestException.GeneralProtection && _nonCanonical && UsesStackSegment(instruction))
+        {
+            _fault = new GuestException(GuestException.StackFault);
+        }
+
         fault = _fault;
         return done;
     }
@@ -158,7 +165,7 @@ internal sealed unsafe partial class Interpreter
         }
 
         ulong newRsp = rsp - (ulong)((level + 1) * size) - instruction.Immediate16;
-        if (!CanWrite(newRsp, size))
+        if (!CanWrite(frame, size) || !CanWrite(newRsp, size))
         {
             return false;
         }
@@ -207,10 +214,16 @@ internal sealed unsafe partial class Interpreter
     private bool Copy(ulong address, Span<byte> bytes, bool write) => _cpu.TryCopy(address, bytes, write, IsUser, out _fault);
 
     private bool Resolve(ulong address, int size, bool write, out byte* host) =>
-        _cpu.TryResolve(address, size, write, IsUser, fill: true, out host, out _fault);
+        _cpu.TryResolve(address, size, write, IsUser, -1, out host, out _fault);
 
+    private static bool UsesStackSegment(in Instruction instruction) =>
+        instruction.Mnemonic is Mnemonic.Pushf or Mnemonic.Pushfq or Mnemonic.Popf or Mnemonic.Popfq or Mnemonic.Push or Mnemonic.Enter or Mnemonic.Leave
+        || (instruction.MemoryBase is Register.RSP or Register.RBP or Register.ESP or Register.EBP && instruction.SegmentPrefix is not (Register.FS or Register.GS));
+
+    // A #GP of the instruction itself, not of its address.
     private bool ProtectionFault()
     {
+        _nonCanonical = false;
         _fault = new GuestException(GuestException.GeneralProtection);
         return false;
     }

@@ -20,7 +20,6 @@ public sealed unsafe partial class Vcpu
 
     // The careful block that was entered last runs under the trap flag: a debug exception follows it.
     private bool _stepping;
-    private byte* _emptyHash;
 
     internal nint Fail(Exception failure)
     {
@@ -162,20 +161,29 @@ public sealed unsafe partial class Vcpu
         _environment.OnException(this, exception);
     }
 
-    private byte* EmptyHash()
-    {
-        if (_emptyHash == null)
-        {
-            _emptyHash = (byte*)NativeMemory.AlignedAlloc(Stubs.BranchHashEntries * 16, 4096);
-            TlbContext.ClearHash(_emptyHash, (nint)(_code.Code + _stubs.ReturnMiss));
-        }
-
-        return _emptyHash;
-    }
-
     private nint ExitCode() => (nint)(_code.Code + _stubs.Exit);
 
     private nint EntryOf(Block block)
+    {
+        if (_stepping)
+        {
+            _engine->BranchTable = (ulong)_noBranches.Pointer;
+            _engine->ResumeRsp = _engine->PairBase;
+            return (nint)(_code.Code + block.Entry);
+        }
+
+        bool user = block.Key.User;
+        BranchTable table = user ? _mmu.Current.UserBranches : _kernelBranches;
+        bool usual = block.Key.Variant == BlockVariant.Normal || (_options.NoStackWindows && block.Key.Variant == BlockVariant.NoStackWindow);
+        if (usual && (user || Mmu.IsKernelHalf(block.Key.Virtual)))
+        {
+            table.Set(block, (nint)(_code.Code + block.IndirectEntry));
+        }
+
+        return Enter(block, table);
+    }
+
+    private nint Enter(Block block, BranchTable table)
     {
         if (_resetPairs)
         {
@@ -183,52 +191,35 @@ public sealed unsafe partial class Vcpu
             _resetPairs = false;
         }
 
-        bool user = block.Key.User;
-        _engine->BranchHash = (ulong)(user ? _mmu.Current.UserBranchHash : _kernelHash);
-        nint entry = (nint)(_code.Code + block.Entry);
-        if (_stepping)
-        {
-            _engine->BranchHash = (ulong)EmptyHash();
-            _engine->ResumeRsp = _engine->PairBase;
-            return entry;
-        }
-
-        if ((block.Key.Variant == BlockVariant.Normal || (_options.NoStackWindows && block.Key.Variant == BlockVariant.NoStackWindow)) && (user || Mmu.IsKernelHalf(block.Key.Virtual)))
-        {
-            ulong* slot = (ulong*)((byte*)_engine->BranchHash + Stubs.BranchHashOffset(block.Key.Virtual));
-            slot[0] = block.Key.Virtual;
-            slot[1] = (ulong)entry;
-        }
-
-        return entry;
+        _engine->BranchTable = (ulong)table.Pointer;
+        return (nint)(_code.Code + block.Entry);
     }
 
-    // The usual case without a search: the target is in the branch hash of the mode that is on now.
+    // The usual case without a search: the target was entered before, and its page is known in this context.
     private bool TryContinueKnown(out nint entry)
     {
         entry = 0;
         ulong rip = State->Rip;
-        if (_careful || _noStackWindow || _stepping || rip == 0 || (State->SystemFlags & RflagsBits.Trap) != 0
+        if (_careful || _noStackWindow || _stepping || (State->SystemFlags & RflagsBits.Trap) != 0
             || Volatile.Read(ref _engine->Limit) == ulong.MaxValue)
         {
             return false;
         }
 
-        byte* hash = State->UserMode != 0 ? _mmu.Current.UserBranchHash : _kernelHash;
-        ulong* slot = (ulong*)(hash + Stubs.BranchHashOffset(rip));
-        if (slot[0] != rip)
+        bool user = State->UserMode != 0;
+        if (user)
+        {
+            _mmu.SetUserRoot(UserRoot);
+        }
+
+        BranchTable table = user ? _mmu.Current.UserBranches : _kernelBranches;
+        Block? block = table.Find(rip);
+        if (block == null)
         {
             return false;
         }
 
-        if (_resetPairs)
-        {
-            _engine->ResumeRsp = _engine->PairBase;
-            _resetPairs = false;
-        }
-
-        _engine->BranchHash = (ulong)hash;
-        entry = (nint)slot[1];
+        entry = Enter(block, table);
         return true;
     }
 
@@ -260,6 +251,11 @@ public sealed unsafe partial class Vcpu
                 : _noStackWindow || _options.NoStackWindows ? BlockVariant.NoStackWindow : BlockVariant.Normal;
             ulong rip = State->Rip;
             bool user = State->UserMode != 0;
+            if (user)
+            {
+                _mmu.SetUserRoot(UserRoot);
+            }
+
             if (!TryFetch(rip, user, out byte* page, out ulong frame, out GuestException fault))
             {
                 Raise(fault);
@@ -282,7 +278,10 @@ public sealed unsafe partial class Vcpu
     {
         // The pair stack may also just be full: it is emptied in either case.
         _resetPairs = _running;
-        Volatile.Write(ref _engine->Limit, _engine->PairBase == 0 ? 0 : _engine->PairBase - Stubs.PairStackBytes);
+        ulong pairBase = _engine->PairBase;
+        Volatile.Write(ref _engine->Limit, pairBase == 0 ? 0 : pairBase & ~(Stubs.PairStackBytes - 1UL));
+        Volatile.Write(ref _engine->DepthTag, 0 - (uint)(ushort)((pairBase >> Stubs.PairStackBits) - 1));
+        Volatile.Write(ref _engine->PollClear, 1u);
         if (Interlocked.Exchange(ref _engine->PollRequested, 0) != 0)
         {
             ProcessCodeWrites();
@@ -341,6 +340,11 @@ public sealed unsafe partial class Vcpu
             throw;
         }
 
+        if (_options.Verify)
+        {
+            Verify(block, pageId);
+        }
+
         Statistics.BlocksTranslated++;
         Statistics.InstructionsTranslated += _decoder.Count;
         if (key.Variant == BlockVariant.Careful)
@@ -367,8 +371,7 @@ public sealed unsafe partial class Vcpu
         Statistics.CacheFlushes++;
         _cache.Clear();
         _pageIds.Clear();
-        nint miss = (nint)(_code.Code + _stubs.ReturnMiss);
-        TlbContext.ClearHash(_kernelHash, miss);
+        _kernelBranches.Clear();
         _mmu.KernelCodePages.Clear();
         foreach (TlbContext context in _mmu.Contexts)
         {
@@ -397,27 +400,15 @@ public sealed unsafe partial class Vcpu
     private void OnBlockDropped(Block block)
     {
         Statistics.BlocksDropped++;
-        int offset = Stubs.BranchHashOffset(block.Key.Virtual);
-        ulong entry = (ulong)(_code.Code + block.Entry);
         if (!block.Key.User)
         {
-            ForgetTarget(_kernelHash, offset, entry);
+            _kernelBranches.Forget(block);
             return;
         }
 
         foreach (TlbContext context in _mmu.Contexts)
         {
-            ForgetTarget(context.UserBranchHash, offset, entry);
-        }
-    }
-
-    private void ForgetTarget(byte* hash, int offset, ulong entry)
-    {
-        ulong* slot = (ulong*)(hash + offset);
-        if (slot[1] == entry)
-        {
-            slot[0] = 0;
-            slot[1] = (ulong)(_code.Code + _stubs.ReturnMiss);
+            context.UserBranches.Forget(block);
         }
     }
 

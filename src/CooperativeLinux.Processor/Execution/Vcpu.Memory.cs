@@ -28,7 +28,7 @@ public sealed unsafe partial class Vcpu
     public void SetRoots(ulong kernelRoot, ulong userRoot)
     {
         UserRoot = userRoot;
-        if (_mmu.SetRoots(kernelRoot, userRoot))
+        if (_mmu.SetKernelRoot(kernelRoot))
         {
             _resetPairs = true;
         }
@@ -210,7 +210,7 @@ public sealed unsafe partial class Vcpu
             return OnCrossing(site, address);
         }
 
-        if (!TryResolve(address, site.Size, site.Write, State->UserMode != 0, fill: true, out byte* host, out GuestException fault))
+        if (!TryResolve(address, site.Size, site.Write, State->UserMode != 0, site.Bank, out byte* host, out GuestException fault))
         {
             return Deliver(site, fault);
         }
@@ -281,7 +281,7 @@ public sealed unsafe partial class Vcpu
             return TryBounce(site, address, out GuestException crossingFault) ? 0 : Deliver(site, crossingFault);
         }
 
-        if (!TryResolve(address, site.Size, site.Write, State->UserMode != 0, fill: false, out byte* host, out GuestException fault))
+        if (!TryResolve(address, site.Size, site.Write, State->UserMode != 0, -1, out byte* host, out GuestException fault))
         {
             return Deliver(site, fault);
         }
@@ -295,8 +295,8 @@ public sealed unsafe partial class Vcpu
     {
         bool user = State->UserMode != 0;
         int inFirst = (int)(4096 - (address & 0xFFF));
-        if (!TryResolve(address, inFirst, site.Write, user, fill: true, out byte* first, out fault)
-            || !TryResolve(address + (ulong)inFirst, site.Size - inFirst, site.Write, user, fill: true, out byte* second, out fault))
+        if (!TryResolve(address, inFirst, site.Write, user, -1, out byte* first, out fault)
+            || !TryResolve(address + (ulong)inFirst, site.Size - inFirst, site.Write, user, -1, out byte* second, out fault))
         {
             return false;
         }
@@ -357,8 +357,9 @@ public sealed unsafe partial class Vcpu
         return 0;
     }
 
-    /// <summary>Host address for an access that lies in one page; fills the TLB where that is allowed.</summary>
-    internal bool TryResolve(ulong address, int size, bool write, bool user, bool fill, out byte* host, out GuestException fault)
+    /// <summary>Host address for an access that lies in one page; fills the second TLB, and the given bank of the first unless it is
+    /// negative, where that is allowed.</summary>
+    internal bool TryResolve(ulong address, int size, bool write, bool user, int bank, out byte* host, out GuestException fault)
     {
         host = null;
         fault = default;
@@ -369,9 +370,9 @@ public sealed unsafe partial class Vcpu
         }
 
         TlbArray array = (user ? TlbArray.UserRead : TlbArray.KernelRead) + (write ? 1 : 0);
-        if (_mmu.Current.Find(array, address, out byte* page))
+        if (_mmu.Find(array, address, out byte* page))
         {
-            host = page + (address & 0xFFF);
+            Fill(bank, array, address, page, out host);
             return true;
         }
 
@@ -384,7 +385,7 @@ public sealed unsafe partial class Vcpu
                 return false;
             }
 
-            Fill(fill, array, address, page, out host);
+            Fill(bank, array, address, page, out host);
             return true;
         }
 
@@ -414,7 +415,7 @@ public sealed unsafe partial class Vcpu
             return true;
         }
 
-        Fill(fill, array, address, page, out host);
+        Fill(bank, array, address, page, out host);
         return true;
     }
 
@@ -426,12 +427,12 @@ public sealed unsafe partial class Vcpu
         return page;
     }
 
-    private void Fill(bool fill, TlbArray array, ulong address, byte* page, out byte* host)
+    private void Fill(int bank, TlbArray array, ulong address, byte* page, out byte* host)
     {
         host = page + (address & 0xFFF);
-        if (fill && !_options.FlushAlways)
+        if (!_options.FlushAlways)
         {
-            _mmu.Current.Fill(array, address, page);
+            _mmu.Fill(array, bank, address, page);
         }
     }
 
@@ -469,7 +470,7 @@ public sealed unsafe partial class Vcpu
     {
         bool user = State->UserMode != 0;
         TlbArray array = user ? TlbArray.UserWrite : TlbArray.KernelWrite;
-        if (!_mmu.Current.Find(array, address, out byte* page))
+        if (!_mmu.Find(array, address, out byte* page))
         {
             if (_environment.IsReserved(address) || !Walk(address, write, execute: false, user, out Translation translation)
                 || !translation.Writable || !translation.Dirty || translation.HostPage == null || _cache.IsCode(translation.Frame))
@@ -478,7 +479,7 @@ public sealed unsafe partial class Vcpu
             }
 
             page = translation.HostPage;
-            _mmu.Current.Fill(array, address, page);
+            _mmu.Fill(array, -1, address, page);
         }
 
         ulong pageAddress = address & ~0xFFFUL;
@@ -563,7 +564,7 @@ public sealed unsafe partial class Vcpu
         {
             ulong at = address + (ulong)done;
             int part = (int)Math.Min((ulong)(bytes.Length - done), 4096 - (at & 0xFFF));
-            if (!TryResolve(at, part, write, user, fill: true, out host, out fault))
+            if (!TryResolve(at, part, write, user, -1, out host, out fault))
             {
                 return false;
             }
@@ -590,7 +591,7 @@ public sealed unsafe partial class Vcpu
         {
             ulong at = address + (ulong)done;
             int part = (int)Math.Min((ulong)(bytes.Length - done), 4096 - (at & 0xFFF));
-            if (!TryResolve(at, part, write, user, fill: true, out host, out fault))
+            if (!TryResolve(at, part, write, user, -1, out host, out fault))
             {
                 return false;
             }

@@ -32,7 +32,10 @@ public sealed unsafe partial class Vcpu : IDisposable
     private readonly BlockEmitter _emitter;
     private readonly Mmu _mmu;
     private readonly Interpreter _interpreter;
-    private readonly byte* _kernelHash;
+    private readonly BranchTable _kernelBranches;
+
+    // Knows nothing: under the trap flag every branch must come back.
+    private readonly BranchTable _noBranches;
     private volatile bool _stop;
     private bool _running;
     private bool _resetPairs;
@@ -56,11 +59,11 @@ public sealed unsafe partial class Vcpu : IDisposable
         InstructionPolicy policy = new();
         _decoder = new BlockDecoder(policy);
         _emitter = new BlockEmitter(_asm, _stubs, _cache, policy);
-        nint missStub = (nint)(_code.Code + _stubs.ReturnMiss);
+        nint missStub = (nint)(_code.Code + _stubs.BranchMiss);
+        _kernelBranches = new BranchTable(missStub);
+        _noBranches = new BranchTable(missStub);
         _mmu = new Mmu(memory, _engine, _code.Poison, missStub) { CodeMappingChanged = OnCodeMappingChanged };
         _interpreter = new Interpreter(this, _engine, _code.Code + _stubs.FpuSave, _code.Code + _stubs.FpuRestore);
-        _kernelHash = (byte*)NativeMemory.AlignedAlloc(Stubs.BranchHashEntries * 16, 4096);
-        TlbContext.ClearHash(_kernelHash, missStub);
         InitialiseState();
         _door = FaultDoor.Register(_code, &_engine->Fault, _code.Code + _stubs.Callback(CallbackKind.Fault));
         memory.CodeWritten += OnCodeWritten;
@@ -111,6 +114,7 @@ public sealed unsafe partial class Vcpu : IDisposable
     public void RequestPoll()
     {
         Volatile.Write(ref _engine->PollRequested, 1);
+        Volatile.Write(ref _engine->PollClear, 0u);
         Volatile.Write(ref _engine->Limit, ulong.MaxValue);
     }
 
@@ -136,8 +140,8 @@ public sealed unsafe partial class Vcpu : IDisposable
         _door.Dispose();
         _mmu.Dispose();
         _cache.Clear();
-        NativeMemory.AlignedFree(_kernelHash);
-        NativeMemory.AlignedFree(_emptyHash);
+        _kernelBranches.Dispose();
+        _noBranches.Dispose();
         _handle.Free();
         _code.Dispose();
     }
@@ -153,7 +157,7 @@ public sealed unsafe partial class Vcpu : IDisposable
             _engine->Callbacks[kind] = (ulong)Callbacks.EntryPoint((CallbackKind)kind);
         }
 
-        _engine->BranchHash = (ulong)_kernelHash;
+        _engine->BranchTable = (ulong)_kernelBranches.Pointer;
     }
 }
 
@@ -161,6 +165,7 @@ public sealed unsafe partial class Vcpu : IDisposable
 public sealed class ProcessorStatistics
 {
     public long BlocksTranslated { get; internal set; }
+    public long BlocksVerified { get; internal set; }
     public long InstructionsTranslated { get; internal set; }
     public long BlocksDropped { get; internal set; }
     public long AccessMisses { get; internal set; }

@@ -1,4 +1,3 @@
-using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Execution;
 
 namespace CooperativeLinux.Processor.Memory;
@@ -12,20 +11,27 @@ internal sealed unsafe class Mmu : IDisposable
     private const ulong KernelHalf = 1UL << 63;
 
     private readonly PageTables _tables;
+    private readonly SecondTlb _second = new();
     private readonly TlbContext[] _contexts = new TlbContext[ContextCount];
     private readonly EngineState* _engine;
     private readonly byte* _poison;
     private long _clock;
+    private uint _kernelGeneration;
 
-    /// <param name="missStub">Host address that empty branch-hash entries lead to.</param>
-    public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint missStub)
+    /// <param name="branchMiss">Host code for indirect branches to unknown targets.</param>
+    public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint branchMiss)
     {
         _tables = new PageTables(memory);
         _engine = engine;
         _poison = poison;
         for (int i = 0; i < ContextCount; i++)
         {
-            _contexts[i] = new TlbContext(i, poison, missStub);
+            _contexts[i] = new TlbContext(i, poison, branchMiss);
+        }
+
+        for (int i = 0; i < 4; i++)
+        {
+            _engine->SecondTlbs[i] = (ulong)_second.Array((TlbArray)i);
         }
 
         Current = _contexts[0];
@@ -48,51 +54,54 @@ internal sealed unsafe class Mmu : IDisposable
 
     public static bool IsCanonical(ulong address) => (ulong)((long)(address << 16) >> 16) == address;
 
-    /// <summary>Switches roots. Returns whether user code mappings may differ from before.</summary>
-    public bool SetRoots(ulong kernelRoot, ulong userRoot)
+    /// <summary>Switches to the context of a kernel root. Returns whether it is another than before.</summary>
+    public bool SetKernelRoot(ulong kernelRoot)
     {
-        bool changed = false;
-        if (Current.KernelRoot != kernelRoot)
+        if (Current.KernelRoot == kernelRoot)
         {
-            TlbContext? next = null;
-            TlbContext oldest = _contexts[0];
-            foreach (TlbContext context in _contexts)
-            {
-                if (context.KernelRoot == kernelRoot)
-                {
-                    next = context;
-                }
-
-                if (context.LastUse < oldest.LastUse)
-                {
-                    oldest = context;
-                }
-            }
-
-            if (next == null)
-            {
-                next = oldest;
-                next.Clear();
-                next.KernelRoot = kernelRoot;
-                next.UserRoot = 0;
-            }
-
-            Select(next);
-            changed = true;
+            return false;
         }
 
-        if (userRoot != 0 && Current.UserRoot != userRoot)
+        TlbContext? next = null;
+        TlbContext oldest = _contexts[0];
+        foreach (TlbContext context in _contexts)
+        {
+            if (context.KernelRoot == kernelRoot)
+            {
+                next = context;
+            }
+
+            if (context.LastUse < oldest.LastUse)
+            {
+                oldest = context;
+            }
+        }
+
+        if (next == null)
+        {
+            next = oldest;
+            next.Clear();
+            next.KernelRoot = kernelRoot;
+            next.UserRoot = 0;
+        }
+
+        Select(next);
+        return true;
+    }
+
+    /// <summary>Makes the current context one of a user root, before user code runs in it.</summary>
+    public void SetUserRoot(ulong userRoot)
+    {
+        if (Current.UserRoot != userRoot)
         {
             if (Current.UserRoot != 0)
             {
                 Current.Clear();
+                Select(Current);
             }
 
             Current.UserRoot = userRoot;
-            changed = true;
         }
-
-        return changed;
     }
 
     /// <summary>Forgets a root that is no page table any more.</summary>
@@ -103,7 +112,11 @@ internal sealed unsafe class Mmu : IDisposable
             if (context.KernelRoot == root || context.UserRoot == root)
             {
                 context.Clear();
-                if (context != Current)
+                if (context == Current)
+                {
+                    Select(Current);
+                }
+                else
                 {
                     context.KernelRoot = 0;
                     context.UserRoot = 0;
@@ -113,30 +126,36 @@ internal sealed unsafe class Mmu : IDisposable
         }
     }
 
+    /// <summary>Forgets all translations of the current context; those of the kernel half go in all of them.</summary>
     public void FlushCurrent()
     {
+        MarkOthersStale(keepSecond: false);
+        _kernelGeneration = 0;
         Current.Clear();
-        ClearStackWindows();
-        foreach (TlbContext context in _contexts)
-        {
-            if (context != Current && context.KernelRoot != 0)
-            {
-                context.ClearTlb();
-            }
-        }
+        Select(Current);
     }
 
     public void FlushAll()
     {
         foreach (TlbContext context in _contexts)
         {
-            if (context.KernelRoot != 0 || context == Current)
-            {
-                context.Clear();
-            }
+            context.ClearUserCode();
         }
 
-        ClearStackWindows();
+        FlushCurrent();
+    }
+
+    /// <summary>A cached translation of the current context.</summary>
+    public bool Find(TlbArray array, ulong address, out byte* hostPage) => _second.Find(array, address, GenerationOf(address), out hostPage);
+
+    /// <summary>Remembers a translation for the current context; in the array of a bank too, unless that is negative.</summary>
+    public void Fill(TlbArray array, int bank, ulong address, byte* hostPage)
+    {
+        _second.Fill(array, address, GenerationOf(address), hostPage);
+        if (bank >= 0)
+        {
+            Current.Fill(array, bank, address, hostPage);
+        }
     }
 
     /// <summary>Forgets one page; in the kernel half in all contexts.</summary>
@@ -170,12 +189,15 @@ internal sealed unsafe class Mmu : IDisposable
         {
             if ((info->Contexts & context.Bit) != 0)
             {
-                context.Clear();
+                context.ClearUserCode();
+                context.IsStale = true;
+                context.Generation = 0;
             }
         }
 
+        _kernelGeneration = 0;
+        Select(Current);
         info->Contexts &= Current.Bit;
-        ClearStackWindows();
     }
 
     public void MarkTable(ulong frame, int level)
@@ -204,15 +226,10 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>Takes a page out of everything through which it could be written unnoticed.</summary>
     public void ForgetWritable(byte* hostPage)
     {
-        foreach (TlbContext context in _contexts)
-        {
-            if (context.KernelRoot != 0 || context == Current)
-            {
-                context.ForgetWritable(hostPage);
-            }
-        }
-
-        ClearStackWindows();
+        MarkOthersStale(keepSecond: true);
+        Current.ForgetWritable(hostPage);
+        _second.ForgetWritable(hostPage);
+        Select(Current);
     }
 
     public void ClearStackWindows()
@@ -228,6 +245,7 @@ internal sealed unsafe class Mmu : IDisposable
     public void Dispose()
     {
         _tables.Dispose();
+        _second.Dispose();
         foreach (TlbContext context in _contexts)
         {
             context.Dispose();
@@ -243,6 +261,7 @@ internal sealed unsafe class Mmu : IDisposable
 
     private void FlushPage(ulong address, uint contexts, bool keepsCode)
     {
+        _second.Forget(address);
         foreach (TlbContext context in _contexts)
         {
             if ((contexts & context.Bit) == 0)
@@ -250,7 +269,11 @@ internal sealed unsafe class Mmu : IDisposable
                 continue;
             }
 
-            context.Forget(address);
+            if (!context.IsStale)
+            {
+                context.Forget(address);
+            }
+
             if (!keepsCode && context.UserCodePages.Remove(address & ~0xFFFUL, out ulong frame))
             {
                 CodeMappingChanged?.Invoke(context, address & ~0xFFFUL, frame);
@@ -269,13 +292,73 @@ internal sealed unsafe class Mmu : IDisposable
         }
     }
 
+    // The kernel half is the same in all contexts.
+    private uint GenerationOf(ulong address) => IsKernelHalf(address) ? _kernelGeneration : Current.Generation;
+
+    // Other contexts empty their first TLB before they are used again, and the second too unless it was seen to.
+    private void MarkOthersStale(bool keepSecond)
+    {
+        foreach (TlbContext context in _contexts)
+        {
+            if (context != Current && context.KernelRoot != 0)
+            {
+                context.IsStale = true;
+                context.Generation = keepSecond ? context.Generation : 0;
+            }
+        }
+    }
+
+    private uint NextGeneration()
+    {
+        uint generation = _second.TakeGeneration();
+        if (generation == 0)
+        {
+            _second.Clear();
+            foreach (TlbContext context in _contexts)
+            {
+                context.Generation = 0;
+            }
+
+            _kernelGeneration = 0;
+            generation = _second.TakeGeneration();
+        }
+
+        return generation;
+    }
+
+    private void TakeGenerations()
+    {
+        while (Current.Generation == 0 || _kernelGeneration == 0)
+        {
+            // Taking one may start the numbers anew, and then both are wanted again.
+            if (Current.Generation == 0)
+            {
+                Current.Generation = NextGeneration();
+            }
+
+            if (_kernelGeneration == 0)
+            {
+                _kernelGeneration = NextGeneration();
+            }
+        }
+
+        _engine->Generation = Current.Generation;
+        _engine->KernelGeneration = _kernelGeneration;
+    }
+
     private void Select(TlbContext context)
     {
         Current = context;
         context.LastUse = ++_clock;
-        for (int i = 0; i < 4; i++)
+        if (context.IsStale)
         {
-            _engine->Tlbs[i] = (ulong)context.Array((TlbArray)i);
+            context.ClearTlb();
+        }
+
+        TakeGenerations();
+        for (int i = 0; i < TlbContext.ArrayCount; i++)
+        {
+            _engine->Tlbs[i] = (ulong)context.Array(i);
         }
 
         _engine->PageSlots = (ulong)context.PageSlots;

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using CooperativeLinux.Processor.Emission;
+using CooperativeLinux.Processor.Cache;
 
 namespace CooperativeLinux.Processor.Memory;
 
@@ -13,7 +13,7 @@ internal enum TlbArray
 }
 
 /// <summary>
-/// Cached translations of one guest address space: TLB arrays, checked code pages and indirect branch targets, in the form
+/// Cached translations of one guest address space: TLB arrays and checked code pages, in the form
 /// that emitted code reads.
 /// </summary>
 /// <remarks>
@@ -22,25 +22,30 @@ internal enum TlbArray
 /// </remarks>
 internal sealed unsafe class TlbContext : IDisposable
 {
-    public const int TlbBits = 9;
+    public const int TlbBits = 7;
     public const int TlbEntries = 1 << TlbBits;
     public const int TlbBytes = TlbEntries * 16;
+
+    /// <summary>Arrays of each kind. A site uses one of them by its base register, so that source and target of a copy do not
+    /// push each other out.</summary>
+    public const int Banks = 4;
+
+    /// <summary>Arrays in all: kind * Banks + bank.</summary>
+    public const int ArrayCount = 4 * Banks;
     public const int PageSlotCount = 1024;
 
-    private const int HashBytes = Stubs.BranchHashEntries * 16;
-    private const int SlotsOffset = 4 * TlbBytes;
-    private const int HashOffset = SlotsOffset + (PageSlotCount * 4);
+    private const int SlotsOffset = ArrayCount * TlbBytes;
+    private const int TotalBytes = SlotsOffset + (PageSlotCount * 4);
 
     private readonly byte* _memory;
     private readonly byte* _poison;
-    private readonly nint _missStub;
 
-    public TlbContext(int index, byte* poison, nint missStub)
+    public TlbContext(int index, byte* poison, nint branchMiss)
     {
+        UserBranches = new BranchTable(branchMiss);
         Index = index;
         _poison = poison;
-        _missStub = missStub;
-        _memory = (byte*)NativeMemory.AlignedAlloc(HashOffset + HashBytes, 4096);
+        _memory = (byte*)NativeMemory.AlignedAlloc(TotalBytes, 4096);
         Clear();
     }
 
@@ -58,26 +63,26 @@ internal sealed unsafe class TlbContext : IDisposable
     /// <summary>User pages whose code was entered: page address to frame.</summary>
     public Dictionary<ulong, ulong> UserCodePages { get; } = [];
 
+    /// <summary>Indirect branch targets in user mode.</summary>
+    public BranchTable UserBranches { get; }
+
     public byte* PageSlots => _memory + SlotsOffset;
 
-    public byte* UserBranchHash => _memory + HashOffset;
+    /// <summary>Generation of the context's entries in the second TLB; 0: none yet.</summary>
+    public uint Generation { get; set; }
 
-    public byte* Array(TlbArray array) => _memory + ((int)array * TlbBytes);
+    /// <summary>The first TLB is to be emptied before the context is used again.</summary>
+    public bool IsStale { get; set; }
+
+    public byte* Array(int index) => _memory + (index * TlbBytes);
 
     public static int PageSlot(ulong address) => (int)((address >> 12) ^ (address >> 22)) & (PageSlotCount - 1);
 
-    public void Fill(TlbArray array, ulong address, byte* hostPage)
+    public void Fill(TlbArray array, int bank, ulong address, byte* hostPage)
     {
-        ulong* entry = Entry(array, address);
+        ulong* entry = Entry(((int)array * Banks) + bank, address);
         entry[0] = address & ~0xFFFUL;
         entry[1] = (ulong)hostPage;
-    }
-
-    public bool Find(TlbArray array, ulong address, out byte* hostPage)
-    {
-        ulong* entry = Entry(array, address);
-        hostPage = (byte*)entry[1];
-        return entry[0] == (address & ~0xFFFUL);
     }
 
     /// <summary>Forgets one page in all arrays.</summary>
@@ -85,9 +90,9 @@ internal sealed unsafe class TlbContext : IDisposable
     {
         ulong page = address & ~0xFFFUL;
         int index = (int)(address >> 12) & (TlbEntries - 1);
-        for (int array = 0; array < 4; array++)
+        for (int array = 0; array < ArrayCount; array++)
         {
-            ulong* entry = Entry((TlbArray)array, address);
+            ulong* entry = Entry(array, address);
             if (entry[0] == page)
             {
                 Empty(entry, index);
@@ -100,27 +105,25 @@ internal sealed unsafe class TlbContext : IDisposable
     {
         foreach (TlbArray array in (ReadOnlySpan<TlbArray>)[TlbArray.KernelWrite, TlbArray.UserWrite])
         {
-            ulong* entry = (ulong*)Array(array);
-            for (int i = 0; i < TlbEntries; i++, entry += 2)
+            ulong* entry = (ulong*)Array((int)array * Banks);
+            for (int i = 0; i < TlbEntries * Banks; i++, entry += 2)
             {
                 if (entry[1] == (ulong)hostPage)
                 {
-                    Empty(entry, i);
+                    Empty(entry, i & (TlbEntries - 1));
                 }
             }
         }
     }
 
-    /// <summary>Forgets all data translations.</summary>
+    /// <summary>Empties the first TLB.</summary>
     public void ClearTlb()
     {
-        for (int array = 0; array < 4; array++)
+        IsStale = false;
+        ulong* entry = (ulong*)_memory;
+        for (int i = 0; i < ArrayCount * TlbEntries; i++, entry += 2)
         {
-            ulong* entry = (ulong*)Array((TlbArray)array);
-            for (int i = 0; i < TlbEntries; i++, entry += 2)
-            {
-                Empty(entry, i);
-            }
+            Empty(entry, i & (TlbEntries - 1));
         }
     }
 
@@ -128,31 +131,25 @@ internal sealed unsafe class TlbContext : IDisposable
     public void ClearUserCode()
     {
         UserCodePages.Clear();
+        UserBranches.Clear();
         NativeMemory.Clear(PageSlots, PageSlotCount * 4);
-        ClearHash(UserBranchHash, _missStub);
     }
 
+    /// <summary>Forgets everything.</summary>
     public void Clear()
     {
+        Generation = 0;
         ClearTlb();
         ClearUserCode();
     }
 
-    /// <summary>Empties a branch hash. Key 0 is taken for empty: code at address 0 is simply never found.</summary>
-    public static void ClearHash(byte* hash, nint missStub)
+    public void Dispose()
     {
-        ulong* entry = (ulong*)hash;
-        for (int i = 0; i < Stubs.BranchHashEntries; i++, entry += 2)
-        {
-            entry[0] = 0;
-            entry[1] = (ulong)missStub;
-        }
+        UserBranches.Dispose();
+        NativeMemory.AlignedFree(_memory);
     }
 
-    public void Dispose() => NativeMemory.AlignedFree(_memory);
-
-    private ulong* Entry(TlbArray array, ulong address) =>
-        (ulong*)(Array(array) + (((address >> 12) & (TlbEntries - 1)) * 16));
+    private ulong* Entry(int array, ulong address) => (ulong*)(Array(array) + (((address >> 12) & (TlbEntries - 1)) * 16));
 
     private void Empty(ulong* entry, int index)
     {

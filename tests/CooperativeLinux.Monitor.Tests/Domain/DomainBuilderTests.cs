@@ -213,6 +213,18 @@ public sealed class DomainBuilderTests
     }
 
     [Fact]
+    public void Build_SharedInfoInUse_IsLeftAlone()
+    {
+        using GuestMemory memory = new(64 * MiB);
+        memory.AddSpecialFrame(SpecialFrames.SharedInfo);
+        memory.Frame(SpecialFrames.SharedInfo)[3072] = 0x55;
+
+        DomainLayout layout = DomainBuilder.Build(memory, LinuxKernel(), Parameters(64 * MiB));
+
+        Assert.Equal(0x55, memory.Frame(layout.SharedInfoFrame)[3072]);
+    }
+
+    [Fact]
     public void Build_HypercallPageNote_FillsStubs()
     {
         using GuestMemory memory = new(64 * MiB);

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Processor.Memory;
 using Xunit;

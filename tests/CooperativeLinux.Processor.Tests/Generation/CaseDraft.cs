@@ -9,8 +9,6 @@ internal sealed class CaseDraft
     /// <summary>The instruction; a field because Iced's type is a mutable structure.</summary>
     public Instruction Instruction;
 
-    private static readonly int[] Weighted = [0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 6, 7, 8, 9, 9, 10, 10, 11, 11, 12, 13, 13, 14, 15];
-
     public CaseDraft(Rng rng, Code code, byte[] pattern)
     {
         Rng = rng;
@@ -46,8 +44,7 @@ internal sealed class CaseDraft
 
     public List<IgnoredBytes> IgnoredMemory { get; } = [];
 
-    /// <summary>Encoding number of a general register; those that translators treat specially are likelier.</summary>
-    public int PickRegister() => Rng.Pick<int>(Weighted);
+    public int PickRegister() => OperandChooser.PickRegister(Rng);
 
     /// <summary>Sets a general register, whatever its width.</summary>
     public void Pin(Register register, ulong value) => State.Registers[register.GetFullRegister() - Register.RAX] = value;

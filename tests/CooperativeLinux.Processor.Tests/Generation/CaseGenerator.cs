@@ -16,6 +16,9 @@ internal sealed class CaseGenerator(ulong seed)
     /// <summary>Compares flags that the manuals leave undefined, too: a copied instruction keeps even those.</summary>
     public bool CompareUndefinedFlags { get; init; }
 
+    /// <summary>Compares flags that the faulting instruction would have written, too.</summary>
+    public bool CompareFlagsOfFaults { get; init; }
+
     /// <summary>A case for the instruction, or null if no encodable instance was found.</summary>
     public TestCase? Generate(Code code, int index)
     {
@@ -88,7 +91,9 @@ internal sealed class CaseGenerator(ulong seed)
             && (after.MemorySegment == before.MemorySegment || (after.SegmentPrefix is not (Register.FS or Register.GS) && before.SegmentPrefix is not (Register.FS or Register.GS)))
             && after.HasRepPrefix == before.HasRepPrefix && after.HasRepnePrefix == before.HasRepnePrefix
             && after.Length == mutated.Length;
-        return sameOperands || (after.IsInvalid && draft.Info.Encoding == EncodingKind.VEX) ? mutated : bytes;
+        // How many bytes of an invalid instruction are fetched is nobody's business: not where the next page is absent.
+        bool atEnd = TestLayout.RegionOffset(draft.State.Rip) > ((TestLayout.CodeLast + 1) * TestLayout.PageSize) - 16;
+        return sameOperands || (after.IsInvalid && draft.Info.Encoding == EncodingKind.VEX && !atEnd) ? mutated : bytes;
     }
 
     private static Instruction Decode(byte[] bytes, ulong address) => Decoder.Create(64, bytes, address).Decode();
@@ -103,11 +108,24 @@ internal sealed class CaseGenerator(ulong seed)
             Start = draft.State,
             CodeLength = bytes.Length,
             UndefinedFlags = CompareUndefinedFlags ? 0 : FlagMasks.ToRflags(decoded.RflagsUndefined),
+            FlagsLostOnFault = CompareFlagsOfFaults ? 0 : FlagMasks.ToRflags(decoded.RflagsModified),
+            Tolerance = ToleranceOf(decoded),
             IgnoredRegisters = draft.IgnoredRegisters,
         };
         test.IgnoredMemory.AddRange(draft.IgnoredMemory);
         return test;
     }
+
+    private static FaultTolerance ToleranceOf(in Instruction instruction) => instruction.Mnemonic switch
+    {
+        Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsq or Mnemonic.Fxsave or Mnemonic.Fxsave64 or Mnemonic.Xsave or Mnemonic.Xsave64
+            or Mnemonic.Xsavec or Mnemonic.Xsavec64 or Mnemonic.Xsaveopt or Mnemonic.Xsaveopt64 or Mnemonic.Xrstor or Mnemonic.Xrstor64
+            or Mnemonic.Fnstenv or Mnemonic.Fnsave or Mnemonic.Fldenv or Mnemonic.Frstor or Mnemonic.Maskmovq or Mnemonic.Maskmovdqu or Mnemonic.Vmaskmovdqu => FaultTolerance.OtherPageFault,
+        Mnemonic.Wait => FaultTolerance.OtherPageFault,
+        _ when instruction.IsVsib => FaultTolerance.VectorsOnFault,
+        _ when instruction.Code == Code.Cmpsd_m32_m32 => FaultTolerance.OtherPageFault,
+        _ => instruction.MemorySize.GetSize() > 1 ? FaultTolerance.PageFaultFirst : FaultTolerance.None,
+    };
 
     private sealed class ByteWriter : CodeWriter
     {

@@ -35,12 +35,13 @@ internal static class InstructionCatalogue
         Code.Call_m1616, Code.Call_m1632, Code.Call_m1664, Code.Jmp_m1616, Code.Jmp_m1632, Code.Jmp_m1664,
     ];
 
-    /// <summary>Branches with a 66h prefix: AMD cuts rip to 16 bits, Intel ignores the prefix.</summary>
+    /// <summary>Branches with a 66h prefix: AMD cuts rip to 16 bits, Intel ignores the prefix. 0F0D with a register: #UD only on AMD.</summary>
     private static readonly HashSet<Code> VendorSpecific =
     [
         Code.Call_rel16, Code.Jmp_rel16, Code.Jmp_rel8_16, Code.Retnw, Code.Retnw_imm16, Code.Call_rm16, Code.Jmp_rm16,
         Code.Jcxz_rel8_16, Code.Jecxz_rel8_16, Code.Jrcxz_rel8_16,
         Code.Loop_rel8_16_ECX, Code.Loop_rel8_16_RCX, Code.Loope_rel8_16_ECX, Code.Loope_rel8_16_RCX, Code.Loopne_rel8_16_ECX, Code.Loopne_rel8_16_RCX,
+        Code.Reservednop_rm16_r16_0F0D, Code.Reservednop_rm32_r32_0F0D, Code.Reservednop_rm64_r64_0F0D,
         Code.Ud0, Code.Ud0_r16_rm16, Code.Ud0_r32_rm32, Code.Ud0_r64_rm64,
     ];
 

@@ -76,7 +76,7 @@ internal static class MemoryOperand
         draft.Instruction.MemoryIndex = vector;
         draft.Instruction.MemoryIndexScale = scale;
         draft.Instruction.MemoryDisplacement64 = (ulong)displacement;
-        draft.Instruction.MemoryDisplSize = displacement == 0 ? 0 : 4;
+        draft.Instruction.MemoryDisplSize = displacement == 0 ? 0 : 8;
 
         Span<byte> lanes = draft.State.Vectors.AsSpan(32 * (vector.GetNumber() & 15), 32);
         int laneSize = wideIndices ? 8 : 4;
@@ -174,7 +174,7 @@ internal static class MemoryOperand
         }
 
         instruction.MemoryDisplacement64 = (ulong)displacement;
-        instruction.MemoryDisplSize = displacementSize;
+        instruction.MemoryDisplSize = displacementSize == 4 ? wide : displacementSize;
         ulong rest = offset - (ulong)displacement;
         SetRegisters(draft, hasBase ? baseNumber : -1, hasIndex ? indexNumber : -1, scale, rest, short32);
     }

@@ -42,7 +42,14 @@ internal static class OperandChooser
                 return true;
         }
 
-        Register register = ChooseRegister(draft, kind);
+        return ChooseValue(draft.Rng, draft.Values, draft.Info, ref instruction, operand) || ChooseString(draft, operand, kind);
+    }
+
+    /// <summary>Sets a register or immediate operand; false for other kinds. Operands that may be memory become registers.</summary>
+    public static bool ChooseValue(Rng rng, ValueSource values, OpCodeInfo info, ref Instruction instruction, int operand)
+    {
+        OpCodeOperandKind kind = info.GetOpKind(operand);
+        Register register = ChooseRegister(rng, kind);
         if (register != Register.None)
         {
             instruction.SetOpRegister(operand, register);
@@ -50,8 +57,11 @@ internal static class OperandChooser
             return true;
         }
 
-        return ChooseImmediate(draft, operand, kind) || ChooseString(draft, operand, kind);
+        return ChooseImmediate(rng, values, info.Mnemonic, ref instruction, operand, kind);
     }
+
+    /// <summary>Encoding number of a general register; those that translators treat specially are likelier.</summary>
+    public static int PickRegister(Rng rng) => rng.Pick<int>([0, 0, 1, 1, 2, 3, 4, 4, 5, 5, 6, 7, 8, 9, 9, 10, 10, 11, 11, 12, 13, 13, 14, 15]);
 
     /// <summary>A place in code pages (which hold int3), data pages or nowhere, for calls and jumps.</summary>
     public static ulong BranchTarget(CaseDraft draft, ulong view) => draft.Rng.Below(10) switch
@@ -84,21 +94,20 @@ internal static class OperandChooser
         draft.State.Write(draft.Target, bytes);
     }
 
-    private static Register ChooseRegister(CaseDraft draft, OpCodeOperandKind kind)
+    private static Register ChooseRegister(Rng rng, OpCodeOperandKind kind)
     {
-        Rng rng = draft.Rng;
         switch (kind)
         {
             case OpCodeOperandKind.r8_or_mem or OpCodeOperandKind.r8_reg or OpCodeOperandKind.r8_opcode:
-                return rng.Chance(3) ? rng.Pick<Register>([Register.AH, Register.CH, Register.DH, Register.BH]) : Byte(draft.PickRegister());
+                return rng.Chance(3) ? rng.Pick<Register>([Register.AH, Register.CH, Register.DH, Register.BH]) : Byte(PickRegister(rng));
             case OpCodeOperandKind.r16_or_mem or OpCodeOperandKind.r16_reg or OpCodeOperandKind.r16_reg_mem or OpCodeOperandKind.r16_rm or OpCodeOperandKind.r16_opcode:
-                return Register.AX + draft.PickRegister();
+                return Register.AX + PickRegister(rng);
             case OpCodeOperandKind.r32_or_mem or OpCodeOperandKind.r32_reg or OpCodeOperandKind.r32_reg_mem or OpCodeOperandKind.r32_rm or OpCodeOperandKind.r32_opcode
                 or OpCodeOperandKind.r32_vvvv:
-                return Register.EAX + draft.PickRegister();
+                return Register.EAX + PickRegister(rng);
             case OpCodeOperandKind.r64_or_mem or OpCodeOperandKind.r64_reg or OpCodeOperandKind.r64_reg_mem or OpCodeOperandKind.r64_rm or OpCodeOperandKind.r64_opcode
                 or OpCodeOperandKind.r64_vvvv:
-                return Register.RAX + draft.PickRegister();
+                return Register.RAX + PickRegister(rng);
             case OpCodeOperandKind.mm_or_mem or OpCodeOperandKind.mm_reg or OpCodeOperandKind.mm_rm:
                 return Register.MM0 + rng.Below(8);
             case OpCodeOperandKind.xmm_or_mem or OpCodeOperandKind.xmm_reg or OpCodeOperandKind.xmm_rm or OpCodeOperandKind.xmm_vvvv or OpCodeOperandKind.xmm_is4:
@@ -129,15 +138,14 @@ internal static class OperandChooser
     /// <summary>al … bl, spl … dil, r8b … r15b by encoding number.</summary>
     private static Register Byte(int number) => number < 4 ? Register.AL + number : Register.SPL + (number - 4);
 
-    private static bool ChooseImmediate(CaseDraft draft, int operand, OpCodeOperandKind kind)
+    private static bool ChooseImmediate(Rng rng, ValueSource values, Mnemonic mnemonic, ref Instruction instruction, int operand, OpCodeOperandKind kind)
     {
-        ulong value = draft.Values.Immediate();
-        ref Instruction instruction = ref draft.Instruction;
+        ulong value = values.Immediate();
         switch (kind)
         {
-            case OpCodeOperandKind.imm8 when operand == 1 && draft.Info.Mnemonic == Mnemonic.Enter:
+            case OpCodeOperandKind.imm8 when operand == 1 && mnemonic == Mnemonic.Enter:
                 instruction.SetOpKind(operand, OpKind.Immediate8_2nd);
-                instruction.Immediate8_2nd = (byte)(draft.Rng.Chance(2) ? 0 : draft.Rng.Below(5));
+                instruction.Immediate8_2nd = (byte)(rng.Chance(2) ? 0 : rng.Below(5));
                 return true;
             case OpCodeOperandKind.imm8:
                 instruction.SetOpKind(operand, OpKind.Immediate8);
@@ -161,7 +169,7 @@ internal static class OperandChooser
                 return true;
             case OpCodeOperandKind.imm16:
                 instruction.SetOpKind(operand, OpKind.Immediate16);
-                instruction.Immediate16 = draft.Info.Mnemonic is Mnemonic.Enter or Mnemonic.Ret ? (ushort)draft.Rng.Below(400) : (ushort)value;
+                instruction.Immediate16 = mnemonic is Mnemonic.Enter or Mnemonic.Ret ? (ushort)rng.Below(400) : (ushort)value;
                 return true;
             case OpCodeOperandKind.imm32:
                 instruction.SetOpKind(operand, OpKind.Immediate32);

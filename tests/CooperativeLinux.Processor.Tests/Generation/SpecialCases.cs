@@ -41,13 +41,13 @@ internal static class SpecialCases
                 PrepareIndirectBranch(draft);
                 break;
             case Mnemonic.Fxsave or Mnemonic.Fxsave64:
-                draft.IgnoredMemory.Add(new IgnoredBytes(AlignTarget(draft, 16) + 6, 18));
+                IgnoreImageDetails(draft, AlignTarget(draft, 16));
                 break;
             case Mnemonic.Fxrstor or Mnemonic.Fxrstor64:
                 WriteImage(draft, AlignTarget(draft, 16));
                 break;
             case Mnemonic.Xsave or Mnemonic.Xsave64 or Mnemonic.Xsavec or Mnemonic.Xsavec64 or Mnemonic.Xsaveopt or Mnemonic.Xsaveopt64:
-                draft.IgnoredMemory.Add(new IgnoredBytes(AlignTarget(draft, 64) + 6, 18));
+                IgnoreImageDetails(draft, AlignTarget(draft, 64));
                 draft.Pin(Register.RAX, draft.Rng.Pick<ulong>([7, 7, 3, 1, 2, 4, 0, ulong.MaxValue]));
                 break;
             case Mnemonic.Xrstor or Mnemonic.Xrstor64:
@@ -73,6 +73,13 @@ internal static class SpecialCases
         {
             PrepareStack(draft);
         }
+    }
+
+    /// <summary>Instruction pointers name host addresses; the mxcsr mask says what the processor model has.</summary>
+    private static void IgnoreImageDetails(CaseDraft draft, ulong image)
+    {
+        draft.IgnoredMemory.Add(new IgnoredBytes(image + 6, 18));
+        draft.IgnoredMemory.Add(new IgnoredBytes(image + 28, 4));
     }
 
     private static void PrepareDivision(CaseDraft draft)

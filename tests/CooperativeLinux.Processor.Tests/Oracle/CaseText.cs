@@ -34,6 +34,8 @@ internal static class CaseText
         AppendNumber(text, "gsbase", state.GsBase, 0);
         AppendNumber(text, "mxcsr", state.Mxcsr, 0x1F80);
         AppendNumber(text, "undefined", test.UndefinedFlags, 0);
+        AppendNumber(text, "lost", test.FlagsLostOnFault, 0);
+        AppendNumber(text, "tolerance", (ulong)test.Tolerance, 0);
         AppendNumber(text, "ignored", test.IgnoredRegisters, 0);
         foreach (IgnoredBytes range in test.IgnoredMemory)
         {
@@ -134,6 +136,8 @@ internal static class CaseText
         private readonly TestState _state = new();
         private readonly List<IgnoredBytes> _ignored = [];
         private ulong _undefined;
+        private ulong _lost;
+        private FaultTolerance _tolerance;
         private uint _ignoredRegisters;
         private int _codeLength;
 
@@ -173,7 +177,7 @@ internal static class CaseText
 
         public TestCase Build()
         {
-            TestCase test = new() { Name = _name, Start = _state, CodeLength = _codeLength, UndefinedFlags = _undefined, IgnoredRegisters = _ignoredRegisters };
+            TestCase test = new() { Name = _name, Start = _state, CodeLength = _codeLength, UndefinedFlags = _undefined, FlagsLostOnFault = _lost, Tolerance = _tolerance, IgnoredRegisters = _ignoredRegisters };
             test.IgnoredMemory.AddRange(_ignored);
             return test;
         }
@@ -202,6 +206,12 @@ internal static class CaseText
                     return true;
                 case "undefined":
                     _undefined = number;
+                    return true;
+                case "lost":
+                    _lost = number;
+                    return true;
+                case "tolerance":
+                    _tolerance = (FaultTolerance)number;
                     return true;
                 case "ignored":
                     _ignoredRegisters = (uint)number;

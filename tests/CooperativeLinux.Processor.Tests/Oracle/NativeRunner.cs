@@ -10,7 +10,7 @@ internal sealed unsafe class NativeRunner : IInstructionRunner, IDisposable
     private const ulong ThunkAddress = ControlAddress + NativeControl.TotalSize;
     private const int ThunkSize = 4096;
     private const ulong ResumeFlag = 0x1_0000;
-    private static readonly TimeSpan WatchdogPeriod = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan WatchdogPeriod = TimeSpan.FromSeconds(3);
 
     private readonly Lock _lock = new();
     private readonly NativeControl* _control;

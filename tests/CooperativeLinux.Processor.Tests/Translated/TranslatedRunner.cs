@@ -15,7 +15,7 @@ internal sealed record RunnerOptions
     /// <summary>Accessed and dirty bits of the page tables start clear.</summary>
     public bool CleanPageTables { get; init; }
 
-    /// <summary>A poll is requested at every opportunity.</summary>
+    /// <summary>Another thread requests polls all the time.</summary>
     public bool AlwaysPoll { get; init; }
 
     /// <summary>All translations are forgotten before every run.</summary>
@@ -29,14 +29,17 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
     private static readonly byte[] RestoreCode = [0x48, 0x0F, 0xAE, 0x08, 0xCC]; // fxrstor64 [rax]; int3
     private static readonly byte[] SaveCode = [0x48, 0x0F, 0xAE, 0x00, 0xCC]; // fxsave64 [rax]; int3
     private const int SaveOffset = 64;
-    private static readonly TimeSpan WatchdogPeriod = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan WatchdogPeriod = TimeSpan.FromSeconds(10);
 
     private readonly RunnerOptions _options;
     private readonly GuestPages _pages;
     private readonly Timer _watchdog;
-    private Vcpu _cpu;
+    private readonly Lock _cpuLock = new();
+    private readonly Thread? _poller;
+    private volatile bool _disposed;
+    private volatile Vcpu _cpu;
     private TestState _state = new();
-    private Phase _phase;
+    private volatile Phase _phase;
     private long _runs;
     private long _watchedRun = -1;
 
@@ -47,6 +50,12 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
         RestoreCode.CopyTo(_pages.HelperCodeBytes);
         SaveCode.CopyTo(_pages.HelperCodeBytes[SaveOffset..]);
         _cpu = CreateCpu();
+        if (_options.AlwaysPoll)
+        {
+            _poller = new Thread(RequestPolls) { IsBackground = true };
+            _poller.Start();
+        }
+
         _watchdog = new Timer(_ => StopStuckRun(), null, WatchdogPeriod, WatchdogPeriod);
     }
 
@@ -60,6 +69,9 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
 
     /// <summary>What went wrong inside the processor in the last run, or null.</summary>
     public string? Failure { get; private set; }
+
+    /// <summary>Polls answered since the runner was made.</summary>
+    public long Polls { get; private set; }
 
     public ProcessorStatistics Statistics => _cpu.Statistics;
 
@@ -84,11 +96,6 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
             StartCase();
         }
 
-        if (_options.AlwaysPoll)
-        {
-            _cpu.RequestPoll();
-        }
-
         Interlocked.Increment(ref _runs);
         try
         {
@@ -102,8 +109,12 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
         {
             Failure = (exception.InnerException ?? exception).ToString();
             StoreCase(new Outcome(OutcomeKind.Broken));
-            _cpu.Dispose();
-            _cpu = CreateCpu();
+            Vcpu broken = _cpu;
+            lock (_cpuLock)
+            {
+                _cpu = CreateCpu();
+                broken.Dispose();
+            }
         }
 
         _phase = Phase.Idle;
@@ -144,13 +155,7 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
     public void OnSyscall(Vcpu cpu) => EndCase(new Outcome(OutcomeKind.Syscall));
 
     /// <inheritdoc/>
-    public void OnPoll(Vcpu cpu)
-    {
-        if (_options.AlwaysPoll && _phase != Phase.Idle)
-        {
-            cpu.RequestPoll();
-        }
-    }
+    public void OnPoll(Vcpu cpu) => Polls++;
 
     /// <inheritdoc/>
     public byte* ResolveReservedPage(Vcpu cpu, ulong address, bool write) => null;
@@ -161,6 +166,8 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
     /// <inheritdoc/>
     public void Dispose()
     {
+        _disposed = true;
+        _poller?.Join();
         _watchdog.Dispose();
         _cpu.Dispose();
         _pages.Dispose();
@@ -243,6 +250,23 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
     {
         _phase = Phase.Idle;
         _cpu.RequestStop();
+    }
+
+    private void RequestPolls()
+    {
+        while (!_disposed)
+        {
+            lock (_cpuLock)
+            {
+                if (_phase != Phase.Idle)
+                {
+                    _cpu.RequestPoll();
+                }
+            }
+
+            Thread.SpinWait(20);
+            Thread.Yield();
+        }
     }
 
     private void StopStuckRun()

@@ -1,0 +1,237 @@
+namespace CooperativeLinux.Processor.Verification;
+
+/// <summary>What is known of a scratch register.</summary>
+internal enum ValueKind : byte
+{
+    /// <summary>Data of the guest's making.</summary>
+    Guest,
+
+    /// <summary>0 … High.</summary>
+    Bounded,
+
+    /// <summary>Guest rsp + Low.</summary>
+    StackAddress,
+
+    /// <summary>Guest rsp + Low - page of the stack window.</summary>
+    StackOffset,
+
+    /// <summary>T1: the low half of T0, as it is now.</summary>
+    AddressCopy,
+
+    /// <summary>T1: that, shifted so that the entry's number is in place.</summary>
+    AddressShifted,
+
+    /// <summary>T1: byte offset of the TLB entry that the address in T0 selects.</summary>
+    EntryOffset,
+
+    /// <summary>T0: address - page address in the entry that T1 points to.</summary>
+    PageOffset,
+
+    /// <summary>T0: that, and High bytes from there lie in the page.</summary>
+    CheckedOffset,
+
+    // ---- From here on: host addresses and what follows from them. They are never stored, copied or computed with.
+
+    /// <summary>Not known; it may hold a host address.</summary>
+    Secret,
+
+    /// <summary>T1: the TLB entry that the address in T0 selects.</summary>
+    SelectedEntry,
+
+    /// <summary>T1: the TLB entry whose page address was subtracted from T0.</summary>
+    MatchedEntry,
+
+    /// <summary>Guest memory on the host: bytes Low … High-1 from there may be accessed.</summary>
+    Pointer,
+
+    /// <summary>Distance from guest to host addresses in the stack window.</summary>
+    StackDelta,
+
+    /// <summary>The ids of checked code pages.</summary>
+    PageSlots,
+}
+
+/// <summary>What is known of a scratch register's value.</summary>
+internal readonly record struct Value(ValueKind Kind, int Low = 0, int High = 0, bool Write = false)
+{
+    public static readonly Value Guest = new(ValueKind.Guest);
+    public static readonly Value Secret = new(ValueKind.Secret);
+
+    public bool IsHost => Kind >= ValueKind.Secret;
+
+    /// <summary>What holds of both.</summary>
+    public static Value Join(in Value a, in Value b)
+    {
+        if (a == b)
+        {
+            return a;
+        }
+
+        if (a.Kind == b.Kind)
+        {
+            switch (a.Kind)
+            {
+                case ValueKind.Bounded:
+                    return a with { High = Math.Max(a.High, b.High) };
+                case ValueKind.CheckedOffset:
+                    return a with { High = Math.Min(a.High, b.High) };
+                case ValueKind.Pointer:
+                    return new Value(ValueKind.Pointer, Math.Max(a.Low, b.Low), Math.Min(a.High, b.High), a.Write && b.Write);
+            }
+        }
+
+        return a.IsHost || b.IsHost ? Secret : Guest;
+    }
+}
+
+/// <summary>What the last compare compared; only that and a branch may use it.</summary>
+internal enum FlagFact : byte
+{
+    None,
+
+    /// <summary>T0 with a constant.</summary>
+    Bound,
+
+    /// <summary>Host rsp with the poll limit.</summary>
+    Limit,
+
+    /// <summary>The page's id with the expected one.</summary>
+    PageId,
+}
+
+/// <summary>What holds before a host instruction, on all paths that lead there.</summary>
+internal struct AbstractState
+{
+    public const int NoArgument = -1;
+
+    public Value T0;
+    public Value T1;
+
+    /// <summary>Register that holds a host address for one instruction, by its x86 number; 0: none.</summary>
+    public byte Parked;
+    public Value ParkedValue;
+
+    /// <summary>Bytes of the stack window known to be accessible, relative to guest rsp: [StackLow, StackHigh).</summary>
+    public int StackLow;
+    public int StackHigh;
+
+    public FlagFact Flags;
+    public int FlagBound;
+
+    /// <summary>Constant in the argument field, or <see cref="NoArgument"/>.</summary>
+    public int Argument;
+
+    /// <summary>Host return addresses that the block has pushed; 2 stands for a contradiction.</summary>
+    public byte Depth;
+
+    /// <summary>The page's mapping was checked, or need not be.</summary>
+    public bool PageChecked;
+
+    /// <summary>The room for host calls was checked, and that no poll is wanted.</summary>
+    public bool Polled;
+
+    /// <summary>Where other code enters a block.</summary>
+    public static AbstractState Entry(bool pageChecked) => new()
+    {
+        T0 = Value.Secret,
+        T1 = Value.Secret,
+        Argument = NoArgument,
+        PageChecked = pageChecked,
+    };
+
+    /// <summary>Where a guest return lands: T0 is the guest's return address.</summary>
+    public static AbstractState Landing => new()
+    {
+        T0 = Value.Guest,
+        T1 = Value.Secret,
+        Argument = NoArgument,
+        PageChecked = true,
+        Polled = true,
+    };
+
+    /// <summary>Puts a value in T0; what T1 holds in relation to the old one is not known any more.</summary>
+    public void SetT0(in Value value)
+    {
+        T0 = value;
+        if (T1.Kind is ValueKind.AddressCopy or ValueKind.AddressShifted or ValueKind.EntryOffset)
+        {
+            T1 = Value.Guest;
+        }
+        else if (T1.Kind is ValueKind.SelectedEntry or ValueKind.MatchedEntry)
+        {
+            T1 = Value.Secret;
+        }
+
+        if (Flags == FlagFact.Bound)
+        {
+            Flags = FlagFact.None;
+        }
+    }
+
+    public void SetT1(in Value value)
+    {
+        T1 = value;
+        if (T0.Kind is ValueKind.PageOffset or ValueKind.CheckedOffset)
+        {
+            T0 = Value.Guest;
+        }
+    }
+
+    /// <summary>Guest rsp has grown by a constant.</summary>
+    public void MoveStack(int change)
+    {
+        StackLow -= change;
+        StackHigh -= change;
+        if (T0.Kind is ValueKind.StackAddress or ValueKind.StackOffset)
+        {
+            T0 = T0 with { Low = T0.Low - change };
+        }
+    }
+
+    /// <summary>Guest rsp is not known any more.</summary>
+    public void LoseStack()
+    {
+        StackLow = 0;
+        StackHigh = 0;
+        if (T0.Kind is ValueKind.StackAddress or ValueKind.StackOffset)
+        {
+            SetT0(Value.Guest);
+        }
+    }
+
+    /// <summary>Weakens this state to what holds of another one too. Neither may have a parked register.</summary>
+    /// <returns>Whether anything changed.</returns>
+    public bool Join(in AbstractState other)
+    {
+        AbstractState old = this;
+        T0 = Value.Join(T0, other.T0);
+        T1 = Value.Join(T1, other.T1);
+        StackLow = Math.Max(StackLow, other.StackLow);
+        StackHigh = Math.Min(StackHigh, other.StackHigh);
+        if (StackLow >= StackHigh)
+        {
+            StackLow = 0;
+            StackHigh = 0;
+        }
+
+        if (Flags != other.Flags || FlagBound != other.FlagBound)
+        {
+            Flags = FlagFact.None;
+        }
+
+        if (Argument != other.Argument)
+        {
+            Argument = NoArgument;
+        }
+
+        if (Depth != other.Depth)
+        {
+            Depth = 2;
+        }
+
+        PageChecked &= other.PageChecked;
+        Polled &= other.Polled;
+        return T0 != old.T0 || T1 != old.T1 || StackLow != old.StackLow || StackHigh != old.StackHigh || Flags != old.Flags
+            || Argument != old.Argument || Depth != old.Depth || PageChecked != old.PageChecked || Polled != old.Polled;
+    }
+}

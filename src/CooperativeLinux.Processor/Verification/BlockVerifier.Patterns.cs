@@ -1,0 +1,209 @@
+using Iced.Intel;
+
+namespace CooperativeLinux.Processor.Verification;
+
+// The sequences that compute and check host addresses, one row per instruction: what must hold before, what holds after. An instruction
+// that matches no row is judged as any other, and there the memory operands of these rows are denied.
+internal sealed partial class BlockVerifier
+{
+    private const int PageBytes = 4096;
+
+    // TLB arrays: 512 entries of 16 bytes {page address, host page}, selected by bits 12 … 20 of the address.
+    private const int EntryShift = 12 - 4;
+    private const int EntryMask = (Memory.TlbContext.TlbEntries - 1) * 16;
+    private const int EntryPageAddress = 0;
+    private const int EntryHostPage = 8;
+
+    private bool TryPattern(int index, in Instruction instruction, ref AbstractState state)
+    {
+        switch (instruction.Code)
+        {
+            // ---- Lookup: T0 = guest address
+            //   mov t1d,t0d ; shr t1d,8 ; and t1d,mask ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
+            // cold: add t0,[t1]
+            case Code.Mov_r32_rm32 or Code.Mov_rm32_r32 when Are(instruction, Register.R11D, Register.R10D) && !state.T0.IsHost:
+                state.SetT1(new Value(ValueKind.AddressCopy));
+                return true;
+
+            case Code.Shr_rm32_imm8 when instruction.Op0Register == Register.R11D && state.T1.Kind == ValueKind.AddressCopy && instruction.Immediate8 == EntryShift:
+                state.T1 = new Value(ValueKind.AddressShifted);
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.And_rm32_imm32 or Code.And_rm32_imm8 when instruction.Op0Register == Register.R11D && !state.T1.IsHost && (int)instruction.GetImmediate(1) >= 0:
+                int mask = (int)instruction.GetImmediate(1);
+                bool selects = state.T1.Kind == ValueKind.AddressShifted && mask == EntryMask;
+                state.SetT1(selects ? new Value(ValueKind.EntryOffset) : new Value(ValueKind.Bounded, 0, mask));
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.EntryOffset && IsField(instruction, FieldUse.Tlb, out StateField tlb):
+                if (tlb.User != IsUser)
+                {
+                    return false;
+                }
+
+                state.T1 = new Value(ValueKind.SelectedEntry, Write: tlb.Write);
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.SelectedEntry && IsEntry(instruction, EntryPageAddress):
+                state.T0 = new Value(ValueKind.PageOffset);
+                state.T1 = new Value(ValueKind.MatchedEntry, Write: state.T1.Write);
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryHostPage):
+                if (state.T0.Kind != ValueKind.CheckedOffset || state.T0.High <= 0)
+                {
+                    return false;
+                }
+
+                state.SetT0(new Value(ValueKind.Pointer, 0, state.T0.High, state.T1.Write));
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryPageAddress):
+                state.SetT0(Value.Guest);
+                state.Flags = FlagFact.None;
+                return true;
+
+            // The bound of both kinds of check; the branch on it is in BlockVerifier.Control.cs.
+            case Code.Cmp_rm64_imm32 or Code.Cmp_rm64_imm8 when instruction.Op0Register == Register.R10 && state.T0.Kind is ValueKind.PageOffset or ValueKind.StackOffset:
+                state.Flags = FlagFact.Bound;
+                state.FlagBound = (int)(long)instruction.GetImmediate(1);
+                return true;
+
+            // ---- Stack window: lea t0,[rsp+low] ; sub t0,[page] ; cmp t0,4096-length ; ja cold ; mov t1,[delta] ; op [rsp+t1+disp]
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && IsBased(instruction, Register.R9):
+                state.SetT0(TryDistance(instruction, out int low) ? new Value(ValueKind.StackAddress, low) : Value.Guest);
+                return true;
+
+            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.StackAddress && IsField(instruction, FieldUse.StackPage, out StateField page):
+                if (page.User != IsUser)
+                {
+                    return false;
+                }
+
+                state.SetT0(state.T0 with { Kind = ValueKind.StackOffset });
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && IsField(instruction, FieldUse.StackDelta, out StateField delta):
+                if (delta.User != IsUser)
+                {
+                    return false;
+                }
+
+                state.SetT1(new Value(ValueKind.StackDelta));
+                return true;
+
+            // Guest rsp moves by a constant.
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R9 && IsBased(instruction, Register.R9) && TryDistance(instruction, out int moved):
+                state.MoveStack(moved);
+                return true;
+
+            case Code.Add_rm64_imm8 or Code.Add_rm64_imm32 or Code.Sub_rm64_imm8 or Code.Sub_rm64_imm32 when instruction.Op0Register == Register.R9 && TryChange(instruction, out int change):
+                state.MoveStack(change);
+                state.Flags = FlagFact.None;
+                return true;
+
+            // ---- A confined address in a register that needs no REX prefix, for ah … dh
+            case Code.Lea_r64_m when Parkable(instruction.Op0Register) && state.Parked == 0 && TryPointer(instruction, state, out Value pointer):
+                state.Parked = VerifiedRegisters.Number(instruction.Op0Register);
+                state.ParkedValue = pointer;
+                return true;
+
+            // ---- Head: mov t1,[slots] ; cmp dword [t1+slot],id ; jne cold.   cmp rsp,[limit] ; jb cold
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && IsField(instruction, FieldUse.PageSlots, out _):
+                state.SetT1(new Value(ValueKind.PageSlots));
+                return true;
+
+            case Code.Cmp_rm32_imm32 or Code.Cmp_rm32_imm8 when state.T1.Kind == ValueKind.PageSlots && IsPageSlot(instruction):
+                state.Flags = instruction.GetImmediate(1) == _pageId && IsUser ? FlagFact.PageId : FlagFact.None;
+                return true;
+
+            case Code.Cmp_r64_rm64 when instruction.Op0Register == Register.RSP && IsField(instruction, FieldUse.Limit, out _):
+                state.Flags = FlagFact.Limit;
+                return true;
+
+            // ---- Argument of a callback
+            case Code.Mov_rm32_imm32 when IsField(instruction, FieldUse.Argument, out _):
+                state.Argument = instruction.Immediate32 <= int.MaxValue ? (int)instruction.Immediate32 : AbstractState.NoArgument;
+                return true;
+
+            // ---- Addresses that are only computed
+            case Code.Lea_r64_m or Code.Lea_r32_m or Code.Lea_r16_m:
+                return StepLea(index, instruction, ref state);
+
+            default:
+                return false;
+        }
+    }
+
+    private bool StepLea(int index, in Instruction instruction, ref AbstractState state)
+    {
+        byte destination = VerifiedRegisters.Number(instruction.Op0Register);
+        if (!IsComputable(index, instruction.MemoryBase, state) || !IsComputable(index, instruction.MemoryIndex, state)
+            || !CanUse(index, destination, read: instruction.Code == Code.Lea_r16_m, state))
+        {
+            return false;
+        }
+
+        Overwrite(destination, ref state);
+        return true;
+    }
+
+    private bool IsComputable(int index, Register register, in AbstractState state)
+    {
+        if (register == Register.None)
+        {
+            return true;
+        }
+
+        byte number = VerifiedRegisters.Number(register);
+        return number == VerifiedRegisters.None ? Fail(index, $"address from {register}") : CanUse(index, number, read: true, state);
+    }
+
+    // ---- Shapes
+
+    private static bool Are(in Instruction instruction, Register first, Register second) =>
+        instruction.Op0Register == first && instruction.Op1Kind == OpKind.Register && instruction.Op1Register == second;
+
+    private static bool Parkable(Register register) => register is Register.RBP or Register.RSI or Register.RDI;
+
+    private bool IsField(in Instruction instruction, FieldUse use, out StateField field)
+    {
+        field = FieldOf(instruction);
+        return field.Use == use;
+    }
+
+    // [t1+displacement]
+    private static bool IsEntry(in Instruction instruction, int displacement) =>
+        IsBased(instruction, Register.R11) && instruction.MemoryDisplacement64 == (ulong)displacement;
+
+    // [base+displacement], nothing more
+    private static bool IsBased(in Instruction instruction, Register register) =>
+        HasMemoryOperand(instruction) && instruction.SegmentPrefix == Register.None && instruction.MemoryBase == register && instruction.MemoryIndex == Register.None;
+
+    private static bool HasMemoryOperand(in Instruction instruction) => instruction.Op0Kind == OpKind.Memory || instruction.Op1Kind == OpKind.Memory;
+
+    private bool IsPageSlot(in Instruction instruction) =>
+        IsBased(instruction, Register.R11) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_block.Key.Virtual) * sizeof(uint));
+
+    private static bool TryDistance(in Instruction instruction, out int distance) => TryNarrow((long)instruction.MemoryDisplacement64, out distance);
+
+    private static bool TryChange(in Instruction instruction, out int change)
+    {
+        long value = (long)instruction.GetImmediate(1);
+        return TryNarrow(instruction.Mnemonic == Mnemonic.Sub ? -value : value, out change);
+    }
+
+    // Sums of such distances do not overflow within a block.
+    private static bool TryNarrow(long value, out int narrow)
+    {
+        const int Most = 1 << 20;
+        narrow = (int)value;
+        return value is > -Most and < Most;
+    }
+}

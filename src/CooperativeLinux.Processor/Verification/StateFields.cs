@@ -1,0 +1,114 @@
+using System.Runtime.InteropServices;
+using CooperativeLinux.Processor.Execution;
+
+namespace CooperativeLinux.Processor.Verification;
+
+/// <summary>What blocks may do with a field of the data region.</summary>
+internal enum FieldUse : byte
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>Any allowed instruction may read and write it, like a register.</summary>
+    GuestRegister,
+
+    /// <summary>mov to and from it. Only guest data is ever stored there.</summary>
+    Scratch,
+
+    /// <summary>mov from it.</summary>
+    Input,
+
+    /// <summary>mov to it.</summary>
+    Output,
+
+    /// <summary>mov of a constant to it.</summary>
+    Argument,
+
+    // The rest is named by one pattern each, see BlockVerifier.Patterns.cs.
+    Tlb,
+    StackPage,
+    StackDelta,
+    PageSlots,
+    Limit,
+}
+
+/// <summary>A field that blocks may name.</summary>
+/// <param name="Offset">Distance from the start of the data region.</param>
+/// <param name="Length">Bytes.</param>
+/// <param name="Use">What for.</param>
+/// <param name="Write">Tlb: the array is one of writable pages.</param>
+/// <param name="User">Tlb, StackPage, StackDelta: it belongs to user mode, else to kernel mode.</param>
+internal readonly record struct StateField(int Offset, int Length, FieldUse Use, bool Write = false, bool User = false);
+
+/// <summary>The fields of the data region that blocks may name. What is not listed here is denied.</summary>
+internal sealed class StateFields
+{
+    private const int SlotBytes = 4;
+
+    private readonly byte[] _fieldAt;
+    private readonly List<StateField> _fields = [default];
+
+    /// <param name="engineOffset">Distance of <see cref="EngineState"/> from the start of the data region, where <see cref="VcpuState"/> is.</param>
+    public StateFields(int engineOffset)
+    {
+        _fieldAt = new byte[(engineOffset + EngineState.TotalSize) / SlotBytes];
+
+        Guest(nameof(VcpuState.R9), 8, FieldUse.GuestRegister);
+        Guest(nameof(VcpuState.R10), 8, FieldUse.GuestRegister);
+        Guest(nameof(VcpuState.R11), 8, FieldUse.GuestRegister);
+        Guest(nameof(VcpuState.Rip), 8, FieldUse.Output);
+        Guest(nameof(VcpuState.FsBase), 8, FieldUse.Input);
+        Guest(nameof(VcpuState.GsBase), 8, FieldUse.Input);
+
+        Engine(nameof(EngineState.Argument), 4, FieldUse.Argument);
+        Engine(nameof(EngineState.Park0), 8, FieldUse.Scratch);
+        Engine(nameof(EngineState.Park1), 8, FieldUse.Scratch);
+        Engine(nameof(EngineState.ParkRax), 8, FieldUse.Scratch);
+        Engine(nameof(EngineState.ParkedFlags), 4, FieldUse.Scratch);
+        Engine(nameof(EngineState.CallTarget), 8, FieldUse.Scratch);
+        Engine(nameof(EngineState.Limit), 8, FieldUse.Limit);
+        Engine(nameof(EngineState.PageSlots), 8, FieldUse.PageSlots);
+        Engine(nameof(EngineState.KernelStackPage), 8, FieldUse.StackPage);
+        Engine(nameof(EngineState.KernelStackDelta), 8, FieldUse.StackDelta);
+        Engine(nameof(EngineState.UserStackPage), 8, FieldUse.StackPage, user: true);
+        Engine(nameof(EngineState.UserStackDelta), 8, FieldUse.StackDelta, user: true);
+
+        // Kernel read, kernel write, user read, user write.
+        int tlbs = engineOffset + OffsetOf<EngineState>(nameof(EngineState.Tlbs));
+        Add(new StateField(tlbs, 8, FieldUse.Tlb));
+        Add(new StateField(tlbs + 8, 8, FieldUse.Tlb, Write: true));
+        Add(new StateField(tlbs + 16, 8, FieldUse.Tlb, User: true));
+        Add(new StateField(tlbs + 24, 8, FieldUse.Tlb, Write: true, User: true));
+
+        void Guest(string name, int length, FieldUse use) => Add(new StateField(OffsetOf<VcpuState>(name), length, use));
+
+        void Engine(string name, int length, FieldUse use, bool user = false) =>
+            Add(new StateField(engineOffset + OffsetOf<EngineState>(name), length, use, User: user));
+    }
+
+    /// <summary>The field that contains all the bytes of an access; the default value if none does.</summary>
+    /// <param name="offset">First byte, relative to the data region.</param>
+    /// <param name="size">Bytes.</param>
+    public StateField Find(long offset, int size)
+    {
+        if ((ulong)offset >= (ulong)(_fieldAt.Length * SlotBytes))
+        {
+            return default;
+        }
+
+        StateField field = _fields[_fieldAt[offset / SlotBytes]];
+        return offset >= field.Offset && offset + size <= field.Offset + field.Length ? field : default;
+    }
+
+    private static int OffsetOf<T>(string field) => (int)Marshal.OffsetOf<T>(field);
+
+    private void Add(in StateField field)
+    {
+        for (int offset = field.Offset; offset < field.Offset + field.Length; offset += SlotBytes)
+        {
+            _fieldAt[offset / SlotBytes] = (byte)_fields.Count;
+        }
+
+        _fields.Add(field);
+    }
+}
