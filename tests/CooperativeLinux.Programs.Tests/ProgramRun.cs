@@ -50,7 +50,7 @@ public abstract class ProgramRun : IAsyncLifetime
         string script = Path.Combine(Path.GetTempPath(), $"colinux-programs-{Guid.NewGuid():N}.cpio");
         try
         {
-            string command = $"exec env PROGRAM_SECONDS={(int)(_limit.TotalSeconds / 2)} sh /programs/run-all {_tier}";
+            string command = $"exec env PROGRAM_SECONDS={(int)(_limit.TotalSeconds / 2)} bash /programs/run-all {_tier}";
             await GuestScript.WriteAsync(script, "mount -t tmpfs -o size=75% tmp /tmp\n" + command, Programs());
 
             using (NativeRoot root = new(image, script))
