@@ -156,7 +156,7 @@ internal sealed class StackGroups
     private void Advance(in DecodedInstruction decoded, int push, int pop)
     {
         ref readonly Instruction instruction = ref decoded.Instruction;
-        if (decoded.Handling == Handling.Interpret || decoded.Handling == Handling.Leave)
+        if (decoded.Handling is Handling.Interpret or Handling.Leave or Handling.ReadSelector)
         {
             _open = -1;
             return;
@@ -167,7 +167,7 @@ internal sealed class StackGroups
         {
             _open = -1;
         }
-        else if (decoded.Handling is Handling.Copy or Handling.Lea && WritesRsp(instruction))
+        else if (decoded.Handling is not (Handling.Push or Handling.Pop or Handling.Call or Handling.Return) && WritesRsp(instruction))
         {
             if (!IsConstantMove(instruction, out int change))
             {

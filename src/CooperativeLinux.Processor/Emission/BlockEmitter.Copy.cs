@@ -129,7 +129,15 @@ internal sealed unsafe partial class BlockEmitter
             Register register = patched.GetOpRegister(i);
             int guest = GuestNumber(register);
             int host = Gpr.GuestRsp;
-            if (IsInMemory(guest))
+            if (highByte)
+            {
+                // ah … dh exclude a REX prefix, so rsp is in a register that needs none meanwhile.
+                parkedRegister = PickParked(decoded.Instruction);
+                _asm.StoreState(StateLayout.Park1, parkedRegister);
+                _asm.MoveRegister(parkedRegister, Gpr.GuestRsp);
+                host = parkedRegister;
+            }
+            else if (IsInMemory(guest))
             {
                 ref int scratch = ref scratchOf[guest - Gpr.R9];
                 if (scratch < 0)
@@ -186,7 +194,11 @@ internal sealed unsafe partial class BlockEmitter
             if ((access.Written & (1 << i)) != 0 && decoded.Instruction.GetOpKind(i) == OpKind.Register)
             {
                 Register register = decoded.Instruction.GetOpRegister(i);
-                if (IsSpecial(register) && IsInMemory(GuestNumber(register)))
+                if (highByte && IsSpecial(register))
+                {
+                    _asm.MoveRegister(Gpr.GuestRsp, parkedRegister);
+                }
+                else if (IsSpecial(register) && IsInMemory(GuestNumber(register)))
                 {
                     _asm.StoreState(StateLayout.Register(GuestNumber(register)), scratchOf[GuestNumber(register) - Gpr.R9]);
                 }

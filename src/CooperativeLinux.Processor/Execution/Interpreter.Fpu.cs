@@ -80,7 +80,9 @@ internal sealed unsafe partial class Interpreter
         }
 
         Span<byte> image = stackalloc byte[512];
-        if (!Read(address, image))
+
+        // The end is touched first, as processors do.
+        if (!Read(address + 511, image[511..]) || !Read(address, image))
         {
             return false;
         }

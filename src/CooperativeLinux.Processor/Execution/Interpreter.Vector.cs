@@ -68,6 +68,14 @@ internal sealed unsafe partial class Interpreter
         {
             length = 8;
             byte* image = SaveX87();
+            const int ErrorSummary = 0x80;
+            if ((image[2] & ErrorSummary) != 0)
+            {
+                _fault = new GuestException(GuestException.FloatingPoint);
+                return false;
+            }
+
+            EnterMmx(new Span<byte>(image, 160));
             new Span<byte>(image + 32 + (16 * instruction.Op1Register.GetNumber()), 8).CopyTo(source);
             new Span<byte>(image + 32 + (16 * instruction.Op2Register.GetNumber()), 8).CopyTo(mask);
         }
@@ -77,12 +85,9 @@ internal sealed unsafe partial class Interpreter
             new Span<byte>(Vector(instruction.Op2Register), 16).CopyTo(mask);
         }
 
-        for (int i = 0; i < length; i++)
+        if (!CanWrite(address, length))
         {
-            if ((mask[i] & 0x80) != 0 && !CanWrite(address + (ulong)i, 1))
-            {
-                return false;
-            }
+            return false;
         }
 
         for (int i = 0; i < length; i++)
@@ -94,6 +99,22 @@ internal sealed unsafe partial class Interpreter
         }
 
         return true;
+    }
+
+    // What every MMX instruction does to the x87 state: top of stack 0, all registers valid. The image numbers registers from the top.
+    private void EnterMmx(Span<byte> image)
+    {
+        int top = (image[3] >> 3) & 7;
+        Span<byte> old = stackalloc byte[128];
+        image.Slice(32, 128).CopyTo(old);
+        for (int i = 0; i < 8; i++)
+        {
+            old.Slice(16 * ((i - top) & 7), 16).CopyTo(image[(32 + (16 * i))..]);
+        }
+
+        image[3] &= 0xC7;
+        image[4] = 0xFF;
+        LoadX87(image);
     }
 
     private bool Gather(in Instruction instruction)

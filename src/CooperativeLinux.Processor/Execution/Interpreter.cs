@@ -147,35 +147,26 @@ internal sealed unsafe partial class Interpreter
         ulong rsp = State->Rsp;
         ulong rbp = State->Rbp;
         ulong frame = rsp - (ulong)size;
-        Span<byte> words = stackalloc byte[33 * 8];
         ulong value = rbp;
-        new Span<byte>(&value, size).CopyTo(words);
-        for (int i = 1; i < level; i++)
-        {
-            if (!Read(rbp - (ulong)(i * size), words.Slice(i * size, size)))
-            {
-                return false;
-            }
-        }
-
-        if (level > 0)
-        {
-            value = frame;
-            new Span<byte>(&value, size).CopyTo(words[(level * size)..]);
-        }
-
-        ulong newRsp = rsp - (ulong)((level + 1) * size) - instruction.Immediate16;
-        if (!CanWrite(frame, size) || !CanWrite(newRsp, size))
+        if (!Write(frame, new ReadOnlySpan<byte>(&value, size)))
         {
             return false;
         }
 
-        for (int i = 0; i <= level; i++)
+        for (int i = 1; i <= level; i++)
         {
-            if (!Write(rsp - (ulong)((i + 1) * size), words.Slice(i * size, size)))
+            value = frame;
+            if ((i < level && !Read(rbp - (ulong)(i * size), new Span<byte>(&value, size)))
+                || !Write(frame - (ulong)(i * size), new ReadOnlySpan<byte>(&value, size)))
             {
                 return false;
             }
+        }
+
+        ulong newRsp = rsp - (ulong)((level + 1) * size) - instruction.Immediate16;
+        if (!CanWrite(newRsp, size))
+        {
+            return false;
         }
 
         State->Rbp = size == 2 ? (rbp & ~0xFFFFUL) | (ushort)frame : frame;

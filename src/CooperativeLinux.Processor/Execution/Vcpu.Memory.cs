@@ -295,6 +295,12 @@ public sealed unsafe partial class Vcpu
     {
         bool user = State->UserMode != 0;
         int inFirst = (int)(4096 - (address & 0xFFF));
+        if (!Mmu.IsCanonical(address + (ulong)site.Size - 1))
+        {
+            fault = new GuestException(GuestException.GeneralProtection);
+            return false;
+        }
+
         if (!TryResolve(address, inFirst, site.Write, user, -1, out byte* first, out fault)
             || !TryResolve(address + (ulong)inFirst, site.Size - inFirst, site.Write, user, -1, out byte* second, out fault))
         {
