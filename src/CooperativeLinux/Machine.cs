@@ -1,5 +1,6 @@
 using CooperativeLinux.Configuration;
 using CooperativeLinux.Devices.Console;
+using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
 using CooperativeLinux.Monitor.Machine;
@@ -28,25 +29,16 @@ public static class Machine
             throw new MachineStartException(MachineStartFailure.BadImage, $"{options.KernelPath}: {error.Message}", error);
         }
 
-        using Stream output = Console.OpenStandardOutput();
-        using FileStream? log = OpenLog(options.LogPath);
-        StreamSink sink = new(output, log);
-        using Stream input = Console.OpenStandardInput();
-        ConsoleBackend? console = null;
-        using CancellationTokenSource ended = new();
-        Thread reader = new(() => ReadInput(input, () => Volatile.Read(ref console))) { IsBackground = true, Name = "input" };
-        for (bool first = true; ; first = false)
+        using CancellationTokenSource quit = new();
+        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
+        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
+        while (true)
         {
             DomainOutcome outcome;
-            using (MachineRun run = Start(options, kernel, sink))
+            using (MachineRun run = Start(options, kernel, terminal))
             {
-                using CancellationTokenRegistration stop = cancellationToken.Register(() => run.Domain.Stop("stopped from outside"));
-                Volatile.Write(ref console, run.Console);
-                if (first)
-                {
-                    reader.Start();
-                }
-
+                using CancellationTokenRegistration stop = end.Token.Register(() => run.Domain.Stop("stopped from outside"));
+                terminal.Connect(run.Console);
                 outcome = await RunOnThread(run).ConfigureAwait(false);
                 if (options.Trace.HasFlag(TraceSubjects.Statistics))
                 {
@@ -55,22 +47,19 @@ public static class Machine
             }
 
             cancellationToken.ThrowIfCancellationRequested();
-            if (outcome.Kind == DomainOutcomeKind.Reboot)
+            if (outcome.Kind == DomainOutcomeKind.Reboot && !quit.IsCancellationRequested)
             {
                 continue;
             }
 
             return outcome.Kind switch
             {
-                DomainOutcomeKind.PowerOff or DomainOutcomeKind.Stopped or DomainOutcomeKind.Suspend => new MachineResult(MachineEnd.PowerOff),
+                DomainOutcomeKind.PowerOff or DomainOutcomeKind.Stopped or DomainOutcomeKind.Suspend or DomainOutcomeKind.Reboot => new MachineResult(MachineEnd.PowerOff),
                 _ when outcome.Panic != null => new MachineResult(MachineEnd.Panic, outcome.Panic),
-                _ => new MachineResult(MachineEnd.Crash, Describe(outcome)),
+                _ => new MachineResult(MachineEnd.Crash, outcome.Reason) { Details = outcome.Registers?.ToString() },
             };
         }
     }
-
-    private static string Describe(DomainOutcome outcome) =>
-        outcome.Registers == null ? outcome.Reason : $"{outcome.Reason}{Environment.NewLine}{outcome.Registers}";
 
     private static MachineRun Start(MachineOptions options, KernelImage kernel, IConsoleSink sink)
     {
@@ -124,42 +113,6 @@ public static class Machine
         return done.Task;
     }
 
-    private static void ReadInput(Stream input, Func<ConsoleBackend?> console)
-    {
-        byte[] buffer = new byte[1024];
-        int length;
-        while ((length = input.Read(buffer)) > 0)
-        {
-            for (int done = 0; done < length;)
-            {
-                ConsoleBackend? current = console();
-                int sent = current?.Send(buffer.AsSpan(done, length - done)) ?? 0;
-                done += sent;
-                if (sent == 0)
-                {
-                    current?.WhenInputHasRoomAsync().Wait(100);
-                }
-            }
-        }
-    }
-
-    private static FileStream? OpenLog(string? path)
-    {
-        if (path == null)
-        {
-            return null;
-        }
-
-        try
-        {
-            return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new MachineStartException(MachineStartFailure.Host, $"cannot write the log {path}: {error.Message}", error);
-        }
-    }
-
     private static void WriteStatistics(MachineRun run)
     {
         foreach (System.Reflection.PropertyInfo property in typeof(Processor.Execution.ProcessorStatistics).GetProperties())
@@ -183,16 +136,6 @@ public static class Machine
         foreach ((string name, long count) in run.Domain.HypercallCounts())
         {
             Console.Error.WriteLine($"hypercall {name,-24} {count,10}");
-        }
-    }
-
-    private sealed class StreamSink(Stream output, Stream? log) : IConsoleSink
-    {
-        public void Write(ReadOnlySpan<byte> bytes)
-        {
-            output.Write(bytes);
-            output.Flush();
-            log?.Write(bytes);
         }
     }
 }

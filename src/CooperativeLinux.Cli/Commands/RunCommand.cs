@@ -97,7 +97,7 @@ internal sealed class RunCommand
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
-        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal. Without options: Debian's kernel with a small guest.")
+        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without options: Debian's kernel with a small guest.")
         {
             run._kernel,
             run._initrd,
@@ -160,6 +160,11 @@ internal sealed class RunCommand
                 return ExitCode.GuestPanic;
             case MachineEnd.Crash:
                 ErrorReport.Write(_error, $"the guest crashed: {result.Reason ?? "no reason given"}");
+                if (result.Details is string details)
+                {
+                    _error.WriteLine(details);
+                }
+
                 return ExitCode.GuestCrash;
             default:
                 return ExitCode.Success;

@@ -25,5 +25,5 @@ internal sealed class LinuxPlatform : HostPlatform
     public override PreciseEvent CreatePreciseEvent() => new LinuxPreciseEvent();
 
     /// <inheritdoc/>
-    public override TerminalDevice CreateTerminalDevice() => new LinuxTerminalDevice(0, 1);
+    public override TerminalDevice CreateTerminalDevice() => LinuxTerminalDevice.OpenStandard();
 }

@@ -14,10 +14,10 @@ internal static class CpuFeatures
 
     public const uint Xsave = 1u << 26, OsXsave = 1u << 27, Avx = 1u << 28, Hypervisor = 1u << 31;
 
-    /// <summary>Leaf 1 EDX: FPU 0, DE 2, TSC 4, MSR 5, PAE 6, CX8 8, SEP 11, CMOV 15, PAT 16, CLFSH 19, MMX 23, FXSR 24, SSE 25, SSE2 26.
-    /// Not PSE, PGE, MTRR, APIC, MCE, MCA, HTT.</summary>
-    public const uint Leaf1Edx = 1u << 0 | 1u << 2 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 8 | 1u << 11 | 1u << 15 | 1u << 16 | 1u << 19
-        | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 26;
+    /// <summary>Leaf 1 EDX: FPU 0, DE 2, TSC 4, MSR 5, PAE 6, CX8 8, MCE 7, SEP 11, MCA 14, CMOV 15, PAT 16, CLFSH 19, MMX 23, FXSR 24,
+    /// SSE 25, SSE2 26. Not PSE, PGE, MTRR, APIC, HTT. Machine checks have no banks; without the two bits kernels print an error.</summary>
+    public const uint Leaf1Edx = 1u << 0 | 1u << 2 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 | 1u << 14 | 1u << 15
+        | 1u << 16 | 1u << 19 | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 26;
 
     /// <summary>Leaf 7.0 EBX: FSGSBASE 0, BMI1 3, AVX2 5, FDP_EXCPTN_ONLY 6, BMI2 8, ERMS 9, no FPU CS/DS 13, RDSEED 18, ADX 19,
     /// CLFLUSHOPT 23, CLWB 24, SHA 29. Not SMEP, SMAP, INVPCID, RTM, MPX, AVX-512.</summary>

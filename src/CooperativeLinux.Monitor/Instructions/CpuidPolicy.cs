@@ -49,14 +49,10 @@ internal sealed class CpuidPolicy
         bool avx = (host(1, 0).Ecx & (CpuFeatures.Xsave | CpuFeatures.Avx)) == (CpuFeatures.Xsave | CpuFeatures.Avx);
         bool xsave = (host(1, 0).Ecx & CpuFeatures.Xsave) != 0;
         SupportedXcr0 = !xsave ? 0 : CpuFeatures.XstateX87 | CpuFeatures.XstateSse | (avx ? CpuFeatures.XstateAvx : 0);
-        HasFsGsBase = (host(7, 0).Ebx & 1) != 0;
     }
 
     /// <summary>Components the guest may set in XCR0; 0 without XSAVE.</summary>
     public ulong SupportedXcr0 { get; }
-
-    /// <summary>Whether the guest is offered CR4.FSGSBASE.</summary>
-    public bool HasFsGsBase { get; }
 
     /// <summary>A policy for the processor this process runs on.</summary>
     public static CpuidPolicy ForHost(uint tscKilohertz, (uint Multiplier, int Shift) tscScale) => new(QueryHost, tscKilohertz, tscScale);

@@ -117,9 +117,6 @@ internal sealed unsafe class VcpuContext
     /// <summary>Whether it runs; read by other vCPUs.</summary>
     public volatile bool IsUp;
 
-    /// <summary>Virtual address of the guest's runstate copy, 0: none.</summary>
-    public ulong RunstateArea { get; set; }
-
     /// <summary>Host thread that runs this vCPU; 0 before.</summary>
     public int ThreadId { get; set; }
 

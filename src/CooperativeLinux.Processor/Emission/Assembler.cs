@@ -18,7 +18,7 @@ internal static class Gpr
 /// <summary>Condition numbers of jcc.</summary>
 internal static class Condition
 {
-    public const int Below = 2, AboveOrEqual = 3, Equal = 4, NotEqual = 5, Above = 7;
+    public const int Below = 2, AboveOrEqual = 3, Equal = 4, NotEqual = 5, Above = 7, Sign = 8;
 }
 
 /// <summary>The /digit of the 81h and 83h groups.</summary>

@@ -34,6 +34,7 @@ internal static class StateLayout
     public static readonly int Park2 = Engine(nameof(EngineState.Park2));
     public static readonly int SecondTlbs = Engine(nameof(EngineState.SecondTlbs));
     public static readonly int Generation = Engine(nameof(EngineState.Generation));
+    public static readonly int KernelGeneration = Engine(nameof(EngineState.KernelGeneration));
     public static readonly int ParkRax = Engine(nameof(EngineState.ParkRax));
     public static readonly int ParkedFlags = Engine(nameof(EngineState.ParkedFlags));
     public static readonly int DefaultMxcsr = Engine(nameof(EngineState.DefaultMxcsr));

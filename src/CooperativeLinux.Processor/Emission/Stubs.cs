@@ -249,7 +249,13 @@ internal sealed unsafe class Stubs
         _asm.AluState(Alu.Add, Gpr.Rcx, StateLayout.SecondTlbs + (array * 8));
         _asm.MoveRegister(Gpr.Rax, Gpr.T0);
         _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
+        _asm.RegisterForm(0x85, Gpr.T0, Gpr.T0, wide: true); // test r10,r10
+        int kernelHalf = _asm.JumpIf(Condition.Sign, _asm.Position);
         _asm.AluState(Alu.Or, Gpr.Rax, StateLayout.Generation);
+        int compare = _asm.Jump(_asm.Position);
+        _asm.PatchRelative(kernelHalf, _asm.Position);
+        _asm.AluState(Alu.Or, Gpr.Rax, StateLayout.KernelGeneration);
+        _asm.PatchRelative(compare, _asm.Position);
         _asm.Memory(0x3B, Gpr.Rax, Gpr.Rcx, -1, 1, 0, wide: true); // cmp rax,[rcx]
         int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
         _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);

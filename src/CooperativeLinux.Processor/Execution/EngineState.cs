@@ -90,6 +90,9 @@ internal unsafe struct EngineState
     [FieldOffset(928)] public ulong Generation;
     [FieldOffset(936)] public ulong Park2;
 
+    /// <summary>Generation of the kernel half, which all contexts share.</summary>
+    [FieldOffset(944)] public ulong KernelGeneration;
+
     /// <summary>x87 image for instructions that are carried out in C#.</summary>
     [FieldOffset(1024)] public fixed byte FpuImage[1024];
 }

@@ -26,7 +26,7 @@ public sealed unsafe partial class Vcpu
         Block? previous = null;
         foreach (Block block in _cache.Blocks)
         {
-            if (previous != null && block.CheckedEntry < previous.HostEnd)
+            if (previous != null && block.HostStart < previous.HostEnd)
             {
                 lines.Add($"{Describe(block)} overlaps {Describe(previous)}");
             }
@@ -38,6 +38,13 @@ public sealed unsafe partial class Vcpu
                 Verifier.Verify(block, ExpectedPageId(block), _violations);
                 lines.AddRange(_violations.Select(violation => $"{Describe(block)} {violation}"));
             }
+        }
+
+        VerifyTable(_kernelBranches, user: false, lines);
+        VerifyTable(_noBranches, user: false, lines);
+        foreach (TlbContext context in _mmu.Contexts)
+        {
+            VerifyTable(context.UserBranches, user: true, lines);
         }
 
         return lines;
@@ -56,7 +63,7 @@ public sealed unsafe partial class Vcpu
     }
 
     /// <summary>Bytes of a block on the host.</summary>
-    internal ReadOnlySpan<byte> HostBytes(Block block) => new(_code.Code + block.CheckedEntry, block.HostEnd - block.CheckedEntry);
+    internal ReadOnlySpan<byte> HostBytes(Block block) => new(_code.Code + block.HostStart, block.HostEnd - block.HostStart);
 
     internal ulong HostAddress(int codeOffset) => (ulong)(_code.Code + codeOffset);
 
@@ -78,4 +85,23 @@ public sealed unsafe partial class Vcpu
     }
 
     private static string Describe(Block block) => $"{(block.Key.User ? "User" : "Kernel")} block at {block.Key.Virtual:x} ({block.Key.Variant})";
+
+    // Every entry leads to the indirect entry of a block for the table's mode, or to the stub for misses.
+    private void VerifyTable(BranchTable table, bool user, List<string> lines)
+    {
+        foreach (nint entry in new ReadOnlySpan<nint>(table.Pointer, BranchTable.TotalSize / sizeof(nint)))
+        {
+            int offset = (int)((byte*)entry - _code.Code);
+            if (offset == _stubs.BranchMiss)
+            {
+                continue;
+            }
+
+            Block? block = _cache.FindByHostOffset(offset);
+            if (block == null || block.Dropped || block.IndirectEntry != offset || block.Key.User != user)
+            {
+                lines.Add($"The branch table of {(user ? "user" : "kernel")} mode leads to +{offset:x}, which is no indirect entry of a block for it.");
+            }
+        }
+    }
 }

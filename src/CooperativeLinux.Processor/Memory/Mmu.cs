@@ -16,6 +16,7 @@ internal sealed unsafe class Mmu : IDisposable
     private readonly EngineState* _engine;
     private readonly byte* _poison;
     private long _clock;
+    private uint _kernelGeneration;
 
     /// <param name="branchMiss">Host code for indirect branches to unknown targets.</param>
     public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint branchMiss)
@@ -128,7 +129,8 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>Forgets all translations of the current context; those of the kernel half go in all of them.</summary>
     public void FlushCurrent()
     {
-        ForgetOthers();
+        MarkOthersStale(keepSecond: false);
+        _kernelGeneration = 0;
         Current.Clear();
         Select(Current);
     }
@@ -144,12 +146,12 @@ internal sealed unsafe class Mmu : IDisposable
     }
 
     /// <summary>A cached translation of the current context.</summary>
-    public bool Find(TlbArray array, ulong address, out byte* hostPage) => _second.Find(array, address, Current.Generation, out hostPage);
+    public bool Find(TlbArray array, ulong address, out byte* hostPage) => _second.Find(array, address, GenerationOf(address), out hostPage);
 
     /// <summary>Remembers a translation for the current context; in the array of a bank too, unless that is negative.</summary>
     public void Fill(TlbArray array, int bank, ulong address, byte* hostPage)
     {
-        _second.Fill(array, address, Current.Generation, hostPage);
+        _second.Fill(array, address, GenerationOf(address), hostPage);
         if (bank >= 0)
         {
             Current.Fill(array, bank, address, hostPage);
@@ -189,14 +191,12 @@ internal sealed unsafe class Mmu : IDisposable
             {
                 context.ClearUserCode();
                 context.IsStale = true;
+                context.Generation = 0;
             }
         }
 
-        if (Current.IsStale)
-        {
-            Select(Current);
-        }
-
+        _kernelGeneration = 0;
+        Select(Current);
         info->Contexts &= Current.Bit;
     }
 
@@ -226,10 +226,10 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>Takes a page out of everything through which it could be written unnoticed.</summary>
     public void ForgetWritable(byte* hostPage)
     {
-        ForgetOthers();
+        MarkOthersStale(keepSecond: true);
         Current.ForgetWritable(hostPage);
         _second.ForgetWritable(hostPage);
-        ClearStackWindows();
+        Select(Current);
     }
 
     public void ClearStackWindows()
@@ -292,11 +292,19 @@ internal sealed unsafe class Mmu : IDisposable
         }
     }
 
-    private void ForgetOthers()
+    // The kernel half is the same in all contexts.
+    private uint GenerationOf(ulong address) => IsKernelHalf(address) ? _kernelGeneration : Current.Generation;
+
+    // Other contexts empty their first TLB before they are used again, and the second too unless it was seen to.
+    private void MarkOthersStale(bool keepSecond)
     {
         foreach (TlbContext context in _contexts)
         {
-            context.IsStale |= context != Current && context.KernelRoot != 0;
+            if (context != Current && context.KernelRoot != 0)
+            {
+                context.IsStale = true;
+                context.Generation = keepSecond ? context.Generation : 0;
+            }
         }
     }
 
@@ -311,10 +319,31 @@ internal sealed unsafe class Mmu : IDisposable
                 context.Generation = 0;
             }
 
+            _kernelGeneration = 0;
             generation = _second.TakeGeneration();
         }
 
         return generation;
+    }
+
+    private void TakeGenerations()
+    {
+        while (Current.Generation == 0 || _kernelGeneration == 0)
+        {
+            // Taking one may start the numbers anew, and then both are wanted again.
+            if (Current.Generation == 0)
+            {
+                Current.Generation = NextGeneration();
+            }
+
+            if (_kernelGeneration == 0)
+            {
+                _kernelGeneration = NextGeneration();
+            }
+        }
+
+        _engine->Generation = Current.Generation;
+        _engine->KernelGeneration = _kernelGeneration;
     }
 
     private void Select(TlbContext context)
@@ -326,12 +355,7 @@ internal sealed unsafe class Mmu : IDisposable
             context.ClearTlb();
         }
 
-        if (context.Generation == 0)
-        {
-            context.Generation = NextGeneration();
-        }
-
-        _engine->Generation = context.Generation;
+        TakeGenerations();
         for (int i = 0; i < TlbContext.ArrayCount; i++)
         {
             _engine->Tlbs[i] = (ulong)context.Array(i);

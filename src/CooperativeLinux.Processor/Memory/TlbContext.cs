@@ -71,7 +71,7 @@ internal sealed unsafe class TlbContext : IDisposable
     /// <summary>Generation of the context's entries in the second TLB; 0: none yet.</summary>
     public uint Generation { get; set; }
 
-    /// <summary>Everything is to be forgotten before the context is used again.</summary>
+    /// <summary>The first TLB is to be emptied before the context is used again.</summary>
     public bool IsStale { get; set; }
 
     public byte* Array(int index) => _memory + (index * TlbBytes);
@@ -116,10 +116,9 @@ internal sealed unsafe class TlbContext : IDisposable
         }
     }
 
-    /// <summary>Forgets all data translations.</summary>
+    /// <summary>Empties the first TLB.</summary>
     public void ClearTlb()
     {
-        Generation = 0;
         IsStale = false;
         ulong* entry = (ulong*)_memory;
         for (int i = 0; i < ArrayCount * TlbEntries; i++, entry += 2)
@@ -136,8 +135,10 @@ internal sealed unsafe class TlbContext : IDisposable
         NativeMemory.Clear(PageSlots, PageSlotCount * 4);
     }
 
+    /// <summary>Forgets everything.</summary>
     public void Clear()
     {
+        Generation = 0;
         ClearTlb();
         ClearUserCode();
     }

@@ -9,6 +9,18 @@ internal enum ValueKind : byte
     /// <summary>0 … High.</summary>
     Bounded,
 
+    /// <summary>T1: a multiple of 8.</summary>
+    TableOffset,
+
+    /// <summary>T1: the guest address of the block. rcx: its negative.</summary>
+    OwnAddress,
+
+    /// <summary>T0: where an indirect branch goes.</summary>
+    BranchTarget,
+
+    /// <summary>rcx: zero if an indirect branch wants this block.</summary>
+    TargetDifference,
+
     /// <summary>Guest rsp + Low.</summary>
     StackAddress,
 
@@ -49,6 +61,29 @@ internal enum ValueKind : byte
 
     /// <summary>The ids of checked code pages.</summary>
     PageSlots,
+
+    /// <summary>rcx: the id of the block's page, as known now.</summary>
+    PageId,
+
+    /// <summary>rcx: zero if that is the id the block was made for.</summary>
+    PageIdDifference,
+
+    /// <summary>rcx: zero if a poll is wanted.</summary>
+    PollClear,
+
+    /// <summary>rcx: host rsp, shifted so that the number of the pair stack's unit is lowest; then only that number.</summary>
+    StackUnits,
+    StackUnit,
+
+    /// <summary>T0: the negative number of the unit below the pair stack.</summary>
+    DepthTag,
+
+    /// <summary>rcx: zero if the pair stack is full.</summary>
+    DepthDifference,
+
+    /// <summary>T0: the table of indirect branches, 64 KiB aligned; then an entry of it.</summary>
+    BranchTable,
+    BranchEntry,
 }
 
 /// <summary>What is known of a scratch register's value.</summary>
@@ -97,6 +132,9 @@ internal enum FlagFact : byte
 
     /// <summary>The page's id with the expected one.</summary>
     PageId,
+
+    /// <summary>The target of an indirect branch with the block's address.</summary>
+    BranchTarget,
 }
 
 /// <summary>What holds before a host instruction, on all paths that lead there.</summary>
@@ -106,6 +144,9 @@ internal struct AbstractState
 
     public Value T0;
     public Value T1;
+
+    /// <summary>rcx, which serves where flags must not be touched; otherwise the guest's.</summary>
+    public Value Rcx;
 
     /// <summary>Register that holds a host address for one instruction, by its x86 number; 0: none.</summary>
     public byte Parked;
@@ -124,19 +165,26 @@ internal struct AbstractState
     /// <summary>Host return addresses that the block has pushed; 2 stands for a contradiction.</summary>
     public byte Depth;
 
-    /// <summary>The page's mapping was checked, or need not be.</summary>
-    public bool PageChecked;
+    /// <summary>The block was entered rightly: its page's mapping was checked, or the target of the branch that came here.</summary>
+    public bool Admitted;
 
-    /// <summary>The room for host calls was checked, and that no poll is wanted.</summary>
+    /// <summary>No poll is wanted.</summary>
     public bool Polled;
 
+    /// <summary>There is room for a host call.</summary>
+    public bool HasRoom;
+
+    /// <summary>The target of an indirect branch was stored.</summary>
+    public bool HasTarget;
+
     /// <summary>Where other code enters a block.</summary>
-    public static AbstractState Entry(bool pageChecked) => new()
+    /// <param name="admitted">False: the block must check first.</param>
+    public static AbstractState Entry(bool admitted) => new()
     {
         T0 = Value.Secret,
         T1 = Value.Secret,
         Argument = NoArgument,
-        PageChecked = pageChecked,
+        Admitted = admitted,
     };
 
     /// <summary>Where a guest return lands: T0 is the guest's return address.</summary>
@@ -145,7 +193,7 @@ internal struct AbstractState
         T0 = Value.Guest,
         T1 = Value.Secret,
         Argument = NoArgument,
-        PageChecked = true,
+        Admitted = true,
         Polled = true,
     };
 
@@ -206,6 +254,7 @@ internal struct AbstractState
         AbstractState old = this;
         T0 = Value.Join(T0, other.T0);
         T1 = Value.Join(T1, other.T1);
+        Rcx = Value.Join(Rcx, other.Rcx);
         StackLow = Math.Max(StackLow, other.StackLow);
         StackHigh = Math.Min(StackHigh, other.StackHigh);
         if (StackLow >= StackHigh)
@@ -229,9 +278,12 @@ internal struct AbstractState
             Depth = 2;
         }
 
-        PageChecked &= other.PageChecked;
+        Admitted &= other.Admitted;
         Polled &= other.Polled;
-        return T0 != old.T0 || T1 != old.T1 || StackLow != old.StackLow || StackHigh != old.StackHigh || Flags != old.Flags
-            || Argument != old.Argument || Depth != old.Depth || PageChecked != old.PageChecked || Polled != old.Polled;
+        HasRoom &= other.HasRoom;
+        HasTarget &= other.HasTarget;
+        return T0 != old.T0 || T1 != old.T1 || Rcx != old.Rcx || StackLow != old.StackLow || StackHigh != old.StackHigh || Flags != old.Flags
+            || Argument != old.Argument || Depth != old.Depth || Admitted != old.Admitted || Polled != old.Polled
+            || HasRoom != old.HasRoom || HasTarget != old.HasTarget;
     }
 }

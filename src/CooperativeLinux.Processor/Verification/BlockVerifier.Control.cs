@@ -10,11 +10,20 @@ internal sealed partial class BlockVerifier
 {
     private const int MaxVector = 31;
 
+    // More do not fit in the bounce buffer at every alignment.
+    private const int MaxOperandBytes = 128;
+
     private int StepControl(int index, in Instruction instruction, ref AbstractState state)
     {
         if (state.Parked != 0)
         {
             return FailPath(index, "branch while a register is parked");
+        }
+
+        // jrcxz tests what the head computed; behind every other branch rcx is the guest's.
+        if (state.Rcx.IsHost && instruction.Code != Code.Jrcxz_rel8_64)
+        {
+            return FailPath(index, "branch with a host value in rcx");
         }
 
         // Exact lengths: prefixes change what some processors make of a branch.
@@ -26,6 +35,8 @@ internal sealed partial class BlockVerifier
                 return StepCall(index, instruction, ref state);
             case (Code.Retnq, 1):
                 return StepReturn(index, state);
+            case (Code.Jmp_rm64, 3):
+                return StepIndirect(index, instruction, state);
             case (Code.Jrcxz_rel8_64, 2) or (Code.Jecxz_rel8_64, 3):
                 return StepConditional(index, instruction, ref state);
             default:
@@ -38,7 +49,15 @@ internal sealed partial class BlockVerifier
     private int StepConditional(int index, in Instruction instruction, ref AbstractState state)
     {
         AbstractState taken = state;
-        Refine(instruction.ConditionCode, ref taken, ref state);
+        if (instruction.Code == Code.Jrcxz_rel8_64)
+        {
+            RefineZero(ref taken, ref state);
+        }
+        else
+        {
+            Refine(instruction.ConditionCode, ref taken, ref state);
+        }
+
         int exit = _instructions[index].Exit;
         int target;
         if (exit != NoExit)
@@ -49,6 +68,10 @@ internal sealed partial class BlockVerifier
             }
 
             target = IndexOf(_cache.Exits[exit].Cold);
+        }
+        else if (OffsetOf(instruction.NearBranchTarget) == _stubs.BranchMiss)
+        {
+            return taken.Depth == 0 ? index + 1 : FailPath(index, "the block is left with a host return address of its own");
         }
         else if (!TryIndexOf(OffsetOf(instruction.NearBranchTarget), out target))
         {
@@ -85,16 +108,35 @@ internal sealed partial class BlockVerifier
                 RefineBound(bound, ref taken);
                 break;
             case (FlagFact.Limit, ConditionCode.b):
-                next.Polled = next.PageChecked;
+                next.Polled = true;
+                next.HasRoom = true;
                 break;
             case (FlagFact.Limit, ConditionCode.ae):
-                taken.Polled = taken.PageChecked;
+                taken.Polled = true;
+                taken.HasRoom = true;
                 break;
-            case (FlagFact.PageId, ConditionCode.ne):
-                next.PageChecked = true;
+            case (FlagFact.PageId or FlagFact.BranchTarget, ConditionCode.ne):
+                next.Admitted = true;
                 break;
-            case (FlagFact.PageId, ConditionCode.e):
-                taken.PageChecked = true;
+            case (FlagFact.PageId or FlagFact.BranchTarget, ConditionCode.e):
+                taken.Admitted = true;
+                break;
+        }
+    }
+
+    // What jrcxz proves: rcx is zero where it is taken.
+    private static void RefineZero(ref AbstractState taken, ref AbstractState next)
+    {
+        switch (next.Rcx.Kind)
+        {
+            case ValueKind.PageIdDifference or ValueKind.TargetDifference:
+                taken.Admitted = true;
+                break;
+            case ValueKind.PollClear:
+                next.Polled = true;
+                break;
+            case ValueKind.DepthDifference:
+                next.HasRoom = true;
                 break;
         }
     }
@@ -137,10 +179,27 @@ internal sealed partial class BlockVerifier
         return LeaveToStub(index, offset, state);
     }
 
+    private static bool IsThroughHead(in AbstractState state) => state.Admitted && state.Polled;
+
+    // jmp [t0], where T0 is an entry of the branch table. A call comes here with the landing's address pushed.
+    private int StepIndirect(int index, in Instruction instruction, in AbstractState state)
+    {
+        if (!IsBased(instruction, Register.R10) || instruction.MemoryDisplacement64 != 0 || state.T0.Kind != ValueKind.BranchEntry)
+        {
+            Fail(index, "indirect branch that does not go through the branch table");
+        }
+        else if (!state.HasTarget || !IsThroughHead(state) || state.Depth > 1)
+        {
+            Fail(index, "indirect branch without a target, or before the head's checks");
+        }
+
+        return NotAnInstruction;
+    }
+
     // Leaving to another block.
     private bool CanLeave(int index, in AbstractState state)
     {
-        if (!state.Polled)
+        if (!IsThroughHead(state))
         {
             return Fail(index, "the block is left before the head's checks");
         }
@@ -163,7 +222,7 @@ internal sealed partial class BlockVerifier
         if (offset == _stubs.Callback(CallbackKind.Link))
         {
             // A call's exit comes here with the landing's address pushed.
-            if (state.Depth > 1 || !state.Polled)
+            if (state.Depth > 1 || !IsThroughHead(state))
             {
                 Fail(index, "the block is left before the head's checks");
             }
@@ -180,13 +239,12 @@ internal sealed partial class BlockVerifier
             return FailPath(index, "the block is left with a host return address of its own");
         }
 
-        bool known = offset == _stubs.Callback(CallbackKind.Poll) || offset == _stubs.Callback(CallbackKind.PageCheck);
-        if (known)
+        if (offset == _stubs.BranchMiss || offset == _stubs.Callback(CallbackKind.Poll) || offset == _stubs.Callback(CallbackKind.PageCheck))
         {
             return NotAnInstruction;
         }
 
-        if (!state.Polled)
+        if (!IsThroughHead(state))
         {
             return FailPath(index, "the block is left before the head's checks");
         }
@@ -216,7 +274,7 @@ internal sealed partial class BlockVerifier
             return FailPath(index, "host calls do not nest");
         }
 
-        if (!state.Polled)
+        if (!IsThroughHead(state))
         {
             return FailPath(index, "call before the head's checks");
         }
@@ -226,11 +284,18 @@ internal sealed partial class BlockVerifier
             return FailPath(index, "no code behind a call");
         }
 
+        // A guest's call goes to another block, to out-of-line code that finds it, or to the stub that does.
         int offset = OffsetOf(instruction.NearBranchTarget);
         int exit = _instructions[index].Exit;
-        if (exit == NoExit && offset != _stubs.Dispatch)
+        int target = exit != NoExit ? IndexOf(_cache.Exits[exit].Cold) : IndexOf(offset);
+        if (target == NotAnInstruction && offset != _stubs.Dispatch)
         {
             return CallStub(index, offset, ref state) ? index + 1 : NotAnInstruction;
+        }
+
+        if (!state.HasRoom)
+        {
+            return FailPath(index, "guest call without a check for room");
         }
 
         if (!IsLanding(OffsetAt(index + 1)))
@@ -238,7 +303,7 @@ internal sealed partial class BlockVerifier
             return FailPath(index, "the return address is not a landing of the block");
         }
 
-        if (exit == NoExit)
+        if (target == NotAnInstruction)
         {
             if (state.T0.IsHost)
             {
@@ -251,15 +316,17 @@ internal sealed partial class BlockVerifier
 
         _pending.Push((index + 1, AbstractState.Landing));
         state.Depth = 1;
-        return IndexOf(_cache.Exits[exit].Cold);
+        return target;
     }
 
     // The contracts of callbacks that return to their caller. All of them keep flags and guest registers, but for Interpret, and
     // all lose T1.
     //   Access       T0: guest address -> host address of the site's bytes. The stack window stays as it is.
     //   StackWindow  T0: offset in the window -> the same. The site's bytes from there lie in the window.
+    //                If the site can bounce, execution may go on behind the jump that follows; T0: address of a copy then.
     //   Bounce       T0: guest address -> host address of the site's bytes or of a copy.
-    //   BounceFinish, Interpret  T0 is lost.
+    //   BounceFinish T0 is lost. The stack window stays as it is.
+    //   Interpret    T0 is lost.
     private bool CallStub(int index, int offset, ref AbstractState state)
     {
         if (offset == _stubs.Callback(CallbackKind.Access) || offset == _stubs.Callback(CallbackKind.Bounce))
@@ -277,7 +344,7 @@ internal sealed partial class BlockVerifier
             bool keepsWindow = offset == _stubs.Callback(CallbackKind.Access);
             AfterCallback(ref state, keepsWindow);
             state.T0 = new Value(ValueKind.Pointer, 0, site.Size, site.Write);
-            return true;
+            return !site.CanBounce || !keepsWindow || TryPushBounced(index, state);
         }
 
         if (offset == _stubs.Callback(CallbackKind.StackWindow))
@@ -307,11 +374,23 @@ internal sealed partial class BlockVerifier
 
         if (offset == _stubs.Callback(CallbackKind.Interpret) || offset == _stubs.Callback(CallbackKind.BounceFinish))
         {
-            AfterCallback(ref state, keepsWindow: false);
+            AfterCallback(ref state, keepsWindow: offset == _stubs.Callback(CallbackKind.BounceFinish));
             return true;
         }
 
         return Fail(index, "call to a place that is not allowed");
+    }
+
+    // The callback skips exactly one jmp rel32.
+    private bool TryPushBounced(int index, in AbstractState state)
+    {
+        if (index + 2 >= _count || _instructions[index + 1].Instruction.Code != Code.Jmp_rel32_64 || _instructions[index + 1].Instruction.Length != 5)
+        {
+            return Fail(index, "no code for a bounced operand");
+        }
+
+        _pending.Push((index + 2, state));
+        return true;
     }
 
     private static void AfterCallback(ref AbstractState state, bool keepsWindow)
@@ -320,6 +399,7 @@ internal sealed partial class BlockVerifier
         state.T1 = Value.Secret;
         state.Flags = FlagFact.None;
         state.Argument = AbstractState.NoArgument;
+        state.HasTarget = false;
         if (!keepsWindow)
         {
             state.LoseStack();
@@ -345,7 +425,7 @@ internal sealed partial class BlockVerifier
         }
 
         site = _cache.Sites[state.Argument];
-        return site.Owner == _block && site.Stack == stack && site.Size is > 0 and <= PageBytes;
+        return site.Owner == _block && site.Stack == stack && site.Size > 0 && site.Size <= (stack ? PageBytes : MaxOperandBytes);
     }
 
     private bool IsOwnInstruction(in AbstractState state) =>
@@ -444,7 +524,7 @@ internal sealed partial class BlockVerifier
             return "linked to a page whose mapping is not checked";
         }
 
-        bool entered = target == to.CheckedEntry || (target == to.Entry && (samePage || !IsUser));
+        bool entered = (IsUser && target == to.CheckedEntry) || (target == to.Entry && (samePage || !IsUser));
         return entered ? null : "linked to no entry of the block";
     }
 
@@ -471,6 +551,7 @@ internal sealed partial class BlockVerifier
     {
         _path.Clear();
         _path.Push(IndexOf(_block.Entry));
+        _path.Push(IndexOf(_block.IndirectEntry));
         _path.Push(IndexOf(_block.CheckedEntry));
         while (_path.TryPop(out int label))
         {
@@ -523,5 +604,5 @@ internal sealed partial class BlockVerifier
         }
     }
 
-    private bool IsHead(int index) => index == IndexOf(_block.Entry) || index == IndexOf(_block.CheckedEntry);
+    private bool IsHead(int index) => index == IndexOf(_block.Entry) || index == IndexOf(_block.IndirectEntry) || index == IndexOf(_block.CheckedEntry);
 }

@@ -39,7 +39,7 @@ internal sealed unsafe partial class BlockVerifier
             return Fail(index, "write through an address that was checked for reading");
         }
 
-        if (!state.Polled)
+        if (!state.Admitted || !state.Polled)
         {
             return Fail(index, "access to guest memory before the head's checks");
         }
@@ -102,7 +102,7 @@ internal sealed unsafe partial class BlockVerifier
         {
             FieldUse.GuestRegister => !rule.IsBitString,
             FieldUse.Scratch => isMove,
-            FieldUse.Input => isMove && !write,
+            FieldUse.Input => (isMove || instruction.Mnemonic == Mnemonic.Movzx) && !write,
             FieldUse.Output => isMove && write,
             _ => false,
         };

@@ -114,17 +114,93 @@ internal sealed partial class BlockVerifier
                 state.ParkedValue = pointer;
                 return true;
 
-            // ---- Head: mov t1,[slots] ; cmp dword [t1+slot],id ; jne cold.   cmp rsp,[limit] ; jb cold
-            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && IsField(instruction, FieldUse.PageSlots, out _):
-                state.SetT1(new Value(ValueKind.PageSlots));
+            // ---- Head: is the page's mapping the right one?
+            //   mov t1,[slots] ; cmp dword [t1+slot],id ; jne cold
+            //   or  mov rcx,[slots] ; mov ecx,[rcx+slot] ; lea ecx,[rcx-id] ; jrcxz same
+            case Code.Mov_r64_rm64 when instruction.Op0Register is Register.R11 or Register.RCX && IsField(instruction, FieldUse.PageSlots, out _):
+                SetT1OrRcx(instruction, new Value(ValueKind.PageSlots), ref state);
                 return true;
 
-            case Code.Cmp_rm32_imm32 or Code.Cmp_rm32_imm8 when state.T1.Kind == ValueKind.PageSlots && IsPageSlot(instruction):
-                state.Flags = instruction.GetImmediate(1) == _pageId && IsUser ? FlagFact.PageId : FlagFact.None;
+            case Code.Cmp_rm32_imm32 or Code.Cmp_rm32_imm8 when state.T1.Kind == ValueKind.PageSlots && IsPageSlot(instruction, Register.R11):
+                state.Flags = IsUser && instruction.GetImmediate(1) == _pageId ? FlagFact.PageId : FlagFact.None;
                 return true;
 
+            case Code.Mov_r32_rm32 when instruction.Op0Register == Register.ECX && state.Rcx.Kind == ValueKind.PageSlots && IsPageSlot(instruction, Register.RCX):
+                state.Rcx = new Value(ValueKind.PageId);
+                return true;
+
+            case Code.Lea_r32_m when instruction.Op0Register == Register.ECX && state.Rcx.Kind == ValueKind.PageId && IsBased(instruction, Register.RCX):
+                bool isExpected = IsUser && (uint)instruction.MemoryDisplacement64 == 0 - _pageId;
+                state.Rcx = isExpected ? new Value(ValueKind.PageIdDifference) : Value.Secret;
+                return true;
+
+            // ---- Head: does the indirect branch want this block?
+            //   mov t1,address ; cmp t1,[target] ; jne miss
+            //   or  mov t0,[target] ; lea rcx,[t0-address] (or mov rcx,-address ; lea rcx,[rcx+t0]) ; jrcxz same
+            case Code.Mov_r64_imm64 or Code.Mov_r32_imm32 or Code.Mov_rm64_imm32 when instruction.Op0Register is Register.R11 or Register.R11D && instruction.GetImmediate(1) == _block.Key.Virtual:
+                state.SetT1(new Value(ValueKind.OwnAddress));
+                return true;
+
+            case Code.Cmp_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.OwnAddress && IsField(instruction, FieldUse.BranchTarget, out _):
+                state.Flags = FlagFact.BranchTarget;
+                return true;
+
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R10 && IsField(instruction, FieldUse.BranchTarget, out _):
+                state.SetT0(new Value(ValueKind.BranchTarget));
+                return true;
+
+            case Code.Mov_r64_imm64 or Code.Mov_r32_imm32 or Code.Mov_rm64_imm32 when instruction.Op0Register is Register.RCX or Register.ECX && instruction.GetImmediate(1) == 0 - _block.Key.Virtual:
+                state.Rcx = new Value(ValueKind.OwnAddress);
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.RCX && state.T0.Kind == ValueKind.BranchTarget && IsTargetDifference(instruction, state):
+                state.Rcx = new Value(ValueKind.TargetDifference);
+                return true;
+
+            // ---- Head: is a poll wanted, and is there room for a call?
+            //   cmp rsp,[limit] ; jb cold
+            //   or  mov ecx,[clear] ; jrcxz cold
+            //   and rorx rcx,rsp,bits ; movzx ecx,cx ; mov t0d,[tag] ; lea ecx,[rcx+t0] ; jrcxz cold
             case Code.Cmp_r64_rm64 when instruction.Op0Register == Register.RSP && IsField(instruction, FieldUse.Limit, out _):
                 state.Flags = FlagFact.Limit;
+                return true;
+
+            case Code.Mov_r32_rm32 when instruction.Op0Register == Register.ECX && IsField(instruction, FieldUse.PollClear, out _):
+                state.Rcx = new Value(ValueKind.PollClear);
+                return true;
+
+            case Code.VEX_Rorx_r64_rm64_imm8 when Are(instruction, Register.RCX, Register.RSP) && instruction.Immediate8 == Emission.Stubs.PairStackBits:
+                state.Rcx = new Value(ValueKind.StackUnits);
+                return true;
+
+            case Code.Movzx_r32_rm16 when Are(instruction, Register.ECX, Register.CX) && state.Rcx.Kind == ValueKind.StackUnits:
+                state.Rcx = new Value(ValueKind.StackUnit);
+                return true;
+
+            case Code.Mov_r32_rm32 when instruction.Op0Register == Register.R10D && IsField(instruction, FieldUse.DepthTag, out _):
+                state.SetT0(new Value(ValueKind.DepthTag));
+                return true;
+
+            case Code.Lea_r32_m when instruction.Op0Register == Register.ECX && state.Rcx.Kind == ValueKind.StackUnit && state.T0.Kind == ValueKind.DepthTag && IsSum(instruction, Register.RCX, Register.R10):
+                state.Rcx = new Value(ValueKind.DepthDifference);
+                return true;
+
+            // ---- Indirect branch: T0 = guest address
+            //   mov [target],t0 ; ... ; lea t1d,[t1*8] ; mov t0,[table] ; mov t0w,t1w ; jmp [t0]
+            case Code.Mov_rm64_r64 when instruction.Op1Register == Register.R10 && !state.T0.IsHost && IsField(instruction, FieldUse.BranchTarget, out _):
+                state.HasTarget = true;
+                return true;
+
+            case Code.Lea_r32_m when instruction.Op0Register == Register.R11D && !state.T1.IsHost && IsTableOffset(instruction):
+                state.SetT1(new Value(ValueKind.TableOffset));
+                return true;
+
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R10 && IsField(instruction, FieldUse.BranchTable, out _):
+                state.SetT0(new Value(ValueKind.BranchTable));
+                return true;
+
+            case Code.Mov_r16_rm16 when Are(instruction, Register.R10W, Register.R11W) && state.T0.Kind == ValueKind.BranchTable && state.T1.Kind == ValueKind.TableOffset:
+                state.SetT0(new Value(ValueKind.BranchEntry));
                 return true;
 
             // ---- Argument of a callback
@@ -188,8 +264,33 @@ internal sealed partial class BlockVerifier
 
     private static bool HasMemoryOperand(in Instruction instruction) => instruction.Op0Kind == OpKind.Memory || instruction.Op1Kind == OpKind.Memory;
 
-    private bool IsPageSlot(in Instruction instruction) =>
-        IsBased(instruction, Register.R11) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_block.Key.Virtual) * sizeof(uint));
+    private static void SetT1OrRcx(in Instruction instruction, in Value value, ref AbstractState state)
+    {
+        if (instruction.Op0Register == Register.R11)
+        {
+            state.SetT1(value);
+        }
+        else
+        {
+            state.Rcx = value;
+        }
+    }
+
+    // [first+second]
+    private static bool IsSum(in Instruction instruction, Register first, Register second) =>
+        instruction.MemoryBase == first && instruction.MemoryIndex == second && instruction.MemoryIndexScale == 1 && instruction.MemoryDisplacement64 == 0;
+
+    // [t1*8]
+    private static bool IsTableOffset(in Instruction instruction) => instruction.MemoryBase == Register.None && instruction.MemoryIndex == Register.R11
+        && instruction.MemoryIndexScale == 8 && instruction.MemoryDisplacement64 == 0;
+
+    // [t0-address], or [rcx+t0] with the negative address in rcx
+    private bool IsTargetDifference(in Instruction instruction, in AbstractState state) =>
+        (IsBased(instruction, Register.R10) && instruction.MemoryDisplacement64 == 0 - _block.Key.Virtual)
+        || (state.Rcx.Kind == ValueKind.OwnAddress && IsSum(instruction, Register.RCX, Register.R10));
+
+    private bool IsPageSlot(in Instruction instruction, Register slots) =>
+        IsBased(instruction, slots) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_block.Key.Virtual) * sizeof(uint));
 
     private static bool TryDistance(in Instruction instruction, out int distance) => TryNarrow((long)instruction.MemoryDisplacement64, out distance);
 

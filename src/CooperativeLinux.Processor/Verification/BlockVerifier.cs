@@ -77,13 +77,13 @@ internal sealed unsafe partial class BlockVerifier
     /// <returns>Whether there is no violation.</returns>
     public bool Verify(Block block, uint pageId, List<Violation> violations)
     {
-        if (block.CheckedEntry < _stubs.End || block.HostEnd > _codeSize || block.Entry < block.CheckedEntry || block.Entry >= block.HostEnd)
+        if (block.HostStart < _stubs.End || block.HostEnd > _codeSize || block.HostEnd <= block.HostStart)
         {
-            violations.Add(new Violation(block.CheckedEntry, string.Empty, "the block does not lie in the code region"));
+            violations.Add(new Violation(block.HostStart, string.Empty, "the block does not lie in the code region"));
             return false;
         }
 
-        return Verify(block, pageId, new ReadOnlySpan<byte>(_code + block.CheckedEntry, block.HostEnd - block.CheckedEntry), violations);
+        return Verify(block, pageId, new ReadOnlySpan<byte>(_code + block.HostStart, block.HostEnd - block.HostStart), violations);
     }
 
     /// <summary>Verifies other bytes in place of the block's own.</summary>
@@ -115,7 +115,7 @@ internal sealed unsafe partial class BlockVerifier
 
         _indexAt.AsSpan(0, length + 1).Fill(NotAnInstruction);
         _reader.Set(bytes, length);
-        _decoder.IP = (ulong)(_code + _block.CheckedEntry);
+        _decoder.IP = (ulong)(_code + _block.HostStart);
         _count = 0;
         for (int offset = 0; offset < length; _count++)
         {
@@ -131,7 +131,7 @@ internal sealed unsafe partial class BlockVerifier
             if (host.Instruction.IsInvalid)
             {
                 string reason = _decoder.LastError == DecoderError.NoMoreBytes ? "instruction crosses the block's end" : "no instruction";
-                _violations.Add(new Violation(_block.CheckedEntry + offset, string.Empty, reason));
+                _violations.Add(new Violation(_block.HostStart + offset, string.Empty, reason));
                 return false;
             }
 
@@ -145,7 +145,7 @@ internal sealed unsafe partial class BlockVerifier
     // Where paths may meet. Only there are states kept.
     private bool MarkLabels()
     {
-        if (!MarkLabel(_block.CheckedEntry, "the checked entry") || !MarkLabel(_block.Entry, "the entry"))
+        if (!MarkLabel(_block.Entry, "the entry") || !MarkLabel(_block.IndirectEntry, "the indirect entry") || !MarkLabel(_block.CheckedEntry, "the checked entry"))
         {
             return false;
         }
@@ -191,15 +191,11 @@ internal sealed unsafe partial class BlockVerifier
     {
         _pending.Clear();
         _deferred.Clear();
-        int entry = IndexOf(_block.Entry);
-        if (_block.CheckedEntry != _block.Entry)
+        Defer(IndexOf(_block.Entry), AbstractState.Entry(admitted: true));
+        Defer(IndexOf(_block.IndirectEntry), AbstractState.Entry(admitted: false));
+        if (IsUser)
         {
-            Defer(entry, AbstractState.Entry(pageChecked: true));
-            WalkFrom(IndexOf(_block.CheckedEntry), AbstractState.Entry(pageChecked: false));
-        }
-        else
-        {
-            WalkFrom(entry, AbstractState.Entry(pageChecked: !IsUser));
+            Defer(IndexOf(_block.CheckedEntry), AbstractState.Entry(admitted: false));
         }
 
         while (_deferred.Count > 0)
@@ -256,6 +252,7 @@ internal sealed unsafe partial class BlockVerifier
         {
             host.IsReached = true;
             host.State = state;
+            host.IsDeferred = false;
             return true;
         }
 
@@ -328,6 +325,16 @@ internal sealed unsafe partial class BlockVerifier
             }
         }
 
+        if (rule.ImpliesRcx)
+        {
+            if (!CanUse(index, VerifiedRegisters.Rcx, read: true, state))
+            {
+                return false;
+            }
+
+            state.Rcx = Value.Guest;
+        }
+
         for (int i = 0; i < instruction.OpCount; i++)
         {
             if ((rule.Writes & (1 << i)) != 0 && instruction.GetOpKind(i) == OpKind.Register)
@@ -353,7 +360,7 @@ internal sealed unsafe partial class BlockVerifier
         }
 
         bool isHost = (register == VerifiedRegisters.T0 && state.T0.IsHost) || (register == VerifiedRegisters.T1 && state.T1.IsHost)
-            || (register == state.Parked && register != 0);
+            || (register == VerifiedRegisters.Rcx && state.Rcx.IsHost) || (register == state.Parked && register != 0);
         return !isHost || !read || Fail(index, $"host address in r{register} used as data");
     }
 
@@ -361,6 +368,9 @@ internal sealed unsafe partial class BlockVerifier
     {
         switch (register)
         {
+            case VerifiedRegisters.Rcx:
+                state.Rcx = Value.Guest;
+                break;
             case VerifiedRegisters.GuestRsp:
                 state.LoseStack();
                 break;
@@ -389,7 +399,7 @@ internal sealed unsafe partial class BlockVerifier
     // Index of the instruction that begins at an offset of the code region.
     private bool TryIndexOf(int offset, out int index)
     {
-        index = offset >= _block.CheckedEntry && offset < _block.HostEnd ? _indexAt[offset - _block.CheckedEntry] : NotAnInstruction;
+        index = offset >= _block.HostStart && offset < _block.HostEnd ? _indexAt[offset - _block.HostStart] : NotAnInstruction;
         return index != NotAnInstruction;
     }
 

@@ -15,6 +15,9 @@ internal struct InstructionRule
     public byte Writes;
     public bool WritesFlags;
 
+    /// <summary>Reads or writes rcx without naming it.</summary>
+    public bool ImpliesRcx;
+
     /// <summary>bt, bts, btr, btc with a bit offset in a register.</summary>
     public bool IsBitString;
 }
@@ -49,7 +52,7 @@ internal sealed class InstructionRules
 
         // Hints, order, counters
         Mnemonic.Clflush, Mnemonic.Clflushopt, Mnemonic.Clwb, Mnemonic.Lfence, Mnemonic.Mfence, Mnemonic.Pause, Mnemonic.Rdrand, Mnemonic.Rdseed,
-        Mnemonic.Rdtsc, Mnemonic.Sfence,
+        Mnemonic.Rdtsc, Mnemonic.Sfence, Mnemonic.Wait,
     ];
 
     private static readonly HashSet<CpuidFeature> s_vector =
@@ -108,6 +111,12 @@ internal sealed class InstructionRules
             {
                 rule.Reads |= (byte)(1 << i);
             }
+        }
+
+        foreach (UsedRegister used in info.GetUsedRegisters())
+        {
+            // Operands are never rcx in the typical instruction, except cl.
+            rule.ImpliesRcx |= used.Register.GetFullRegister() == Register.RCX && used.Register != Register.CL;
         }
 
         rule.WritesFlags = typical.RflagsModified != RflagsBits.None;

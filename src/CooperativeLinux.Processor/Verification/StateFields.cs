@@ -15,7 +15,7 @@ internal enum FieldUse : byte
     /// <summary>mov to and from it. Only guest data is ever stored there.</summary>
     Scratch,
 
-    /// <summary>mov from it.</summary>
+    /// <summary>mov or movzx from it.</summary>
     Input,
 
     /// <summary>mov to it.</summary>
@@ -30,6 +30,10 @@ internal enum FieldUse : byte
     StackDelta,
     PageSlots,
     Limit,
+    PollClear,
+    DepthTag,
+    BranchTable,
+    BranchTarget,
 }
 
 /// <summary>A field that blocks may name.</summary>
@@ -59,6 +63,7 @@ internal sealed class StateFields
         Guest(nameof(VcpuState.Rip), 8, FieldUse.Output);
         Guest(nameof(VcpuState.FsBase), 8, FieldUse.Input);
         Guest(nameof(VcpuState.GsBase), 8, FieldUse.Input);
+        Guest(nameof(VcpuState.Selectors), 16, FieldUse.Input);
 
         Engine(nameof(EngineState.Argument), 4, FieldUse.Argument);
         Engine(nameof(EngineState.Park0), 8, FieldUse.Scratch);
@@ -67,6 +72,10 @@ internal sealed class StateFields
         Engine(nameof(EngineState.ParkedFlags), 4, FieldUse.Scratch);
         Engine(nameof(EngineState.CallTarget), 8, FieldUse.Scratch);
         Engine(nameof(EngineState.Limit), 8, FieldUse.Limit);
+        Engine(nameof(EngineState.PollClear), 4, FieldUse.PollClear);
+        Engine(nameof(EngineState.DepthTag), 4, FieldUse.DepthTag);
+        Engine(nameof(EngineState.BranchTable), 8, FieldUse.BranchTable);
+        Engine(nameof(EngineState.BranchTarget), 8, FieldUse.BranchTarget);
         Engine(nameof(EngineState.PageSlots), 8, FieldUse.PageSlots);
         Engine(nameof(EngineState.KernelStackPage), 8, FieldUse.StackPage);
         Engine(nameof(EngineState.KernelStackDelta), 8, FieldUse.StackDelta);

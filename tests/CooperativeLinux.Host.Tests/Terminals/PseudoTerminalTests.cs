@@ -128,12 +128,21 @@ public sealed class PseudoTerminalTests
     }
 
     [Fact(Skip = LinuxOnly, SkipUnless = nameof(IsLinux))]
-    public async Task ClosedDescriptors_AreNoTerminalAndAtTheirEnd()
+    public async Task ReadAsync_ClosedDescriptor_IsTheEnd()
     {
         const int Closed = 9999;
         using Terminal terminal = new(new LinuxTerminalDevice(Closed, Closed));
 
         Assert.False(terminal.EnterRawMode());
+        Assert.Equal(0, await terminal.ReadAsync(new byte[16], Cancellation));
+        Assert.False(terminal.Write("x"u8));
+    }
+
+    [Fact(Skip = LinuxOnly, SkipUnless = nameof(IsLinux))]
+    public async Task ReadAsync_NoDescriptor_IsTheEnd()
+    {
+        using Terminal terminal = new(new LinuxTerminalDevice(-1, -1));
+
         Assert.Equal(0, await terminal.ReadAsync(new byte[16], Cancellation));
         Assert.False(terminal.Write("x"u8));
     }

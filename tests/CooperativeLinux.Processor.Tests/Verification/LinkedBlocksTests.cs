@@ -56,8 +56,8 @@ public sealed unsafe class LinkedBlocksTests
         {
             Block target = exit.LinkedTo!;
             Mutator mutator = new(machine, exit.Owner);
-            HostInstruction branch = mutator.All.Single(host => exit.Owner.CheckedEntry + host.Offset + host.Instruction.Length == exit.Patch + 4);
-            foreach (int wrong in (int[])[target.Entry + 1, target.Entry + 7, target.HostEnd, target.CheckedEntry - 1, machine.Cpu.Stubs.Exit, machine.Cpu.Stubs.Enter])
+            HostInstruction branch = mutator.All.Single(host => exit.Owner.HostStart + host.Offset + host.Instruction.Length == exit.Patch + 4);
+            foreach (int wrong in (int[])[target.Entry + 1, target.Entry + 7, target.HostEnd, target.IndirectEntry, target.HostStart - 1, machine.Cpu.Stubs.Exit, machine.Cpu.Stubs.Enter])
             {
                 mutator.Try(branch, bytes => BitConverter.TryWriteBytes(bytes.AsSpan(bytes.Length - 4), wrong - (exit.Patch + 4)), $"link to {wrong:x}");
             }
@@ -85,7 +85,7 @@ public sealed unsafe class LinkedBlocksTests
         foreach (Block wrong in (Block[])[kernel, elsewhere, careful])
         {
             cache.Exits[number] = good with { LinkedTo = wrong };
-            BitConverter.TryWriteBytes(bytes.AsSpan(good.Patch - good.Owner.CheckedEntry), wrong.Entry - (good.Patch + 4));
+            BitConverter.TryWriteBytes(bytes.AsSpan(good.Patch - good.Owner.HostStart), wrong.Entry - (good.Patch + 4));
             Assert.False(machine.Accepts(good.Owner, bytes));
         }
 

@@ -227,7 +227,7 @@ public sealed class MutationTests
         [
             .. Fields(StateOffset(nameof(VcpuState.R9), false), 24), .. Fields(StateOffset(nameof(VcpuState.Rip), false), 8),
             .. Fields(StateOffset(nameof(EngineState.Park0), true), 16), .. Fields(StateOffset(nameof(EngineState.ParkRax), true), 8),
-            .. Fields(StateOffset(nameof(EngineState.CallTarget), true), 8),
+            .. Fields(StateOffset(nameof(EngineState.CallTarget), true), 8), .. Fields(StateOffset(nameof(EngineState.BranchTarget), true), 8),
         ];
         bool done = false;
         Check(3000, (mutator, block) =>
@@ -253,24 +253,71 @@ public sealed class MutationTests
     [Fact]
     public void Verify_HeadCheckMissing_Objects()
     {
-        Check(150, (mutator, block) =>
+        int[] fields =
+        [
+            StateOffset(nameof(EngineState.Limit), true), StateOffset(nameof(EngineState.PageSlots), true), StateOffset(nameof(EngineState.BranchTarget), true),
+            StateOffset(nameof(EngineState.PollClear), true), StateOffset(nameof(EngineState.DepthTag), true),
+        ];
+        int[] seen = new int[fields.Length];
+        Check(500, (mutator, block) =>
         {
-            foreach (HostInstruction host in mutator.Reachable.Where(h => h.Offset < block.Entry - block.CheckedEntry + 64))
+            foreach (HostInstruction host in mutator.Reachable.Where(h => fields.Contains(mutator.DataOffset(h)) && h.Instruction.Code != Code.Mov_rm64_r64))
             {
-                bool limit = host.Instruction.Code == Code.Cmp_r64_rm64 && host.Instruction.Op0Register == Register.RSP;
-                bool id = host.Instruction.Code == Code.Cmp_rm32_imm32 && host.Instruction.MemoryBase == Register.R11;
-                if (limit || id)
+                // From naming the field to the branch that depends on it.
+                seen[Array.IndexOf(fields, mutator.DataOffset(host))]++;
+                mutator.Try(host, bytes => Add(bytes, 8), "next field");
+                for (int index = host.Index; ; index++)
                 {
-                    mutator.Try(host, Fill, "check left out");
-                    mutator.Try(mutator.Next(host), Fill, "branch left out");
-                    mutator.Try(mutator.Next(host), bytes => bytes[1] ^= 1, "branch turned round");
+                    HostInstruction step = mutator.All[index];
+                    // Without a forward jrcxz the check always fails.
+                    bool isHarmless = step.Instruction is { Op0Register: Register.R11, Op1Register: Register.RCX }
+                        || (step.Instruction.Code == Code.Jrcxz_rel8_64 && step.Instruction.NearBranchTarget > step.Instruction.IP);
+                    if (!isHarmless)
+                    {
+                        mutator.Try(step, Fill, "step left out");
+                    }
+
+                    if (step.Instruction.IsJccShortOrNear)
+                    {
+                        mutator.Try(step, bytes => bytes[1] ^= 1, "branch turned round");
+                    }
+
+                    if (step.Instruction.FlowControl == FlowControl.ConditionalBranch)
+                    {
+                        break;
+                    }
+                }
+            }
+
+            foreach (HostInstruction host in mutator.Reachable.Where(h => h.Instruction.Code == Code.Cmp_rm32_imm32 && h.Instruction.MemoryBase == Register.R11 && h.Instruction.MemoryDisplSize > 1))
+            {
+                mutator.Try(host, bytes => Add(bytes, 1), "other page id");
+                mutator.Try(host, bytes => Add(bytes, 4, fromEnd: 8), "other page slot");
+            }
+        });
+        Assert.All(seen, count => Assert.True(count > 3));
+    }
+
+    [Fact]
+    public void Verify_IndirectBranchStepMissing_Objects()
+    {
+        Check(40, (mutator, block) =>
+        {
+            foreach (HostInstruction jump in mutator.Reachable.Where(h => h.Instruction.Code == Code.Jmp_rm64))
+            {
+                // mov [target],t0 ; mov t1d,0 ; crc32 t1d,t0d ; lea t1d,[t1*8] ; mov t0,[table] ; mov t0w,t1w ; jmp [t0]
+                foreach (int back in (int[])[1, 2, 3, 6])
+                {
+                    mutator.Try(mutator.All[jump.Index - back], Fill, "step left out");
                 }
 
-                if (id && host.Instruction.MemoryDisplSize > 1)
-                {
-                    mutator.Try(host, bytes => Add(bytes, 1), "other page id");
-                    mutator.Try(host, bytes => Add(bytes, 4, fromEnd: 8), "other page slot");
-                }
+                mutator.TryReencoded(mutator.All[jump.Index - 3], (ref Instruction instruction) => instruction.MemoryIndexScale = 4, "entries of 4 bytes");
+                mutator.TryReencoded(mutator.All[jump.Index - 3], (ref Instruction instruction) => instruction.MemoryDisplacement64 = 1, "between entries");
+                mutator.TryReencoded(mutator.All[jump.Index - 1], (ref Instruction instruction) => instruction.Op1Register = Register.R12W, "other index");
+                mutator.Try(mutator.All[jump.Index - 1], bytes => FillBehind(bytes, [0x45, 0x8B, 0xD3]), "mov r10d,r11d");
+                mutator.Try(jump, bytes => bytes[^1] |= 3, "jmp [r11]");
+                mutator.Try(jump, bytes => bytes[^1] |= 0xC0, "jmp r10");
+                mutator.Try(jump, bytes => bytes[^1] ^= 0x30, "call [r10]");
             }
         });
     }

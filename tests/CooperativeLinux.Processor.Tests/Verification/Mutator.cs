@@ -45,7 +45,7 @@ internal sealed class Mutator
         _block = block;
         _bytes = machine.Cpu.HostBytes(block).ToArray();
         Decoder decoder = Decoder.Create(64, _bytes);
-        decoder.IP = machine.Cpu.HostAddress(block.CheckedEntry);
+        decoder.IP = machine.Cpu.HostAddress(block.HostStart);
         for (int offset = 0; offset < _bytes.Length;)
         {
             decoder.Decode(out Instruction instruction);
@@ -56,8 +56,17 @@ internal sealed class Mutator
         }
 
         FindSequences();
-        Reach(0);
-        Reach(block.Entry - block.CheckedEntry);
+        Reach(block.CheckedEntry - block.HostStart);
+        Reach(block.IndirectEntry - block.HostStart);
+        Reach(block.Entry - block.HostStart);
+        foreach (HostInstruction host in _all.Where(h => h.IsReachable).ToList())
+        {
+            // An operand that crosses pages goes on behind the jump that follows the call.
+            if (host.Index + 2 < _all.Count && host.Instruction.Code == Code.Call_rel32_64 && TargetOf(host) == machine.Cpu.Stubs.Callback(CallbackKind.Access))
+            {
+                Reach(_all[host.Index + 2].Offset);
+            }
+        }
     }
 
     public delegate void Change(ref Instruction instruction);
@@ -96,11 +105,11 @@ internal sealed class Mutator
         yield return -4096;
         yield return 0x3FFFFFFF;
         yield return _block.HostEnd;
-        yield return _block.CheckedEntry - 1;
+        yield return _block.HostStart - 1;
         foreach (HostInstruction host in _all.Where(h => h.Instruction.Length > 1 && (h.Index + from.Index) % 7 == 0))
         {
-            yield return _block.CheckedEntry + host.Offset + 1;
-            yield return _block.CheckedEntry + host.Offset + host.Instruction.Length - 1;
+            yield return _block.HostStart + host.Offset + 1;
+            yield return _block.HostStart + host.Offset + host.Instruction.Length - 1;
         }
 
         Block? other = _machine.Cpu.Cache.Blocks.FirstOrDefault(block => block != _block);
@@ -193,7 +202,7 @@ internal sealed class Mutator
             FlowControl flow = host.Instruction.FlowControl;
             if (flow is FlowControl.ConditionalBranch or FlowControl.UnconditionalBranch or FlowControl.Call)
             {
-                Reach(TargetOf(host) - _block.CheckedEntry);
+                Reach(TargetOf(host) - _block.HostStart);
             }
 
             if (flow is FlowControl.UnconditionalBranch or FlowControl.Return)

@@ -10,6 +10,9 @@ namespace CooperativeLinux.Processor.Tests.Verification;
 public sealed class RandomMutationTests
 {
     private const int LookupSteps = 8;
+    private const int Engine = 4096;
+    private const int Argument = Engine + 32;
+    private const int BranchTarget = Engine + 184;
 
     [Theory]
     [InlineData(1)]
@@ -58,7 +61,7 @@ public sealed class RandomMutationTests
     private static List<Instruction> Decode(VerifiedMachine machine, Block block, byte[] bytes)
     {
         Decoder decoder = Decoder.Create(64, bytes);
-        decoder.IP = machine.Cpu.HostAddress(block.CheckedEntry);
+        decoder.IP = machine.Cpu.HostAddress(block.HostStart);
         List<Instruction> instructions = [];
         while (decoder.IP < machine.Cpu.HostAddress(block.HostEnd))
         {
@@ -72,16 +75,17 @@ public sealed class RandomMutationTests
     // What is wrong with a block, compared with the unharmed one, or null.
     private static string? FindDanger(List<Instruction> before, List<Instruction> after, VerifiedMachine machine, Block block)
     {
-        ulong first = machine.Cpu.HostAddress(block.CheckedEntry);
+        ulong first = machine.Cpu.HostAddress(block.HostStart);
         ulong end = machine.Cpu.HostAddress(block.HostEnd);
         HashSet<ulong> starts = [.. after.Select(instruction => instruction.IP)];
         HashSet<ulong> exits = [.. ((CallbackKind[])[CallbackKind.Poll, CallbackKind.PageCheck, CallbackKind.Syscall])
-            .Select(kind => machine.Cpu.HostAddress(machine.Cpu.Stubs.Callback(kind)))];
-        HashSet<ulong> reachable = Reach(after, [first, machine.Cpu.HostAddress(block.Entry)]);
+            .Select(kind => machine.Cpu.HostAddress(machine.Cpu.Stubs.Callback(kind))), machine.Cpu.HostAddress(machine.Cpu.Stubs.BranchMiss)];
+        HashSet<ulong> reachable = Reach(after, [.. ((int[])[block.CheckedEntry, block.IndirectEntry, block.Entry]).Select(machine.Cpu.HostAddress)]);
+        HashSet<(ulong, string)> unchanged = [.. before.Where(instruction => !IsHostPage(instruction)).Select(instruction => (instruction.IP, instruction.ToString()))];
         for (int i = 0; i < after.Count; i++)
         {
             Instruction now = after[i];
-            if (!reachable.Contains(now.IP))
+            if (!reachable.Contains(now.IP) || unchanged.Contains((now.IP, now.ToString())))
             {
                 continue;
             }
@@ -133,13 +137,17 @@ public sealed class RandomMutationTests
         {
             // Fields that may be written and read freely, others as before.
             int offset = machine.Cpu.DataOffset(now.IPRelativeMemoryAddress);
-            const int Argument = 4096 + 32;
-            bool free = offset == Argument && now.Code == Code.Mov_rm32_imm32 || offset is >= 72 and < 96 or >= 4096 + 64 and < 4096 + 92 or >= 4096 + 96 and < 4096 + 104;
+            bool free = offset == Argument && now.Code == Code.Mov_rm32_imm32 || offset is >= 72 and < 96 or >= Engine + 64 and < Engine + 92 or >= Engine + 96 and < Engine + 104;
             bool same = old.IsIPRelativeMemoryOperand && machine.Cpu.DataOffset(old.IPRelativeMemoryAddress) == offset && old.MemorySize == now.MemorySize;
-            bool isRead = offset is 152 or 160 && !writes;
+            bool isInput = offset is 152 or 160 or >= 176 and < 192 && !writes;
             bool isRip = offset is >= 128 and < 136 && writes && old.Mnemonic == Mnemonic.Mov;
-            bool isArray = old.Mnemonic == now.Mnemonic && offset is >= 4096 + 104 and < 4096 + 136 && !writes;
-            return free || same || isRead || isRip || isArray ? null : $"data region at {offset}";
+            bool isTarget = offset == BranchTarget && now.Mnemonic == Mnemonic.Mov && (now.Op0Register == Register.R10 || now.Op1Register == Register.R10);
+            bool isArray = old.Mnemonic == now.Mnemonic && offset is >= Engine + 104 and < Engine + 136 && !writes;
+
+            // Host values in scratch registers do no harm by themselves.
+            bool isUnused = offset is >= Engine + 136 and < Engine + 256 && !writes && now.Mnemonic == Mnemonic.Mov
+                && now.Op0Register is Register.R10 or Register.R11 or Register.RCX or Register.R10D or Register.ECX;
+            return free || same || isInput || isRip || isTarget || isArray || isUnused ? null : $"data region at {offset}";
         }
 
         if (usedBefore.Length == 0)

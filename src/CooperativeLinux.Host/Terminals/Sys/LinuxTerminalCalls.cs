@@ -10,8 +10,13 @@ internal static unsafe partial class LinuxTerminalCalls
     public const short PollIn = 1;
     public const short PollOut = 4;
     public const int EventCloseOnExec = 0x80000;
+    public const int GetDescriptorFlags = 1;   // F_GETFD
+    public const int CloseOnExec = 1;          // FD_CLOEXEC
     public const int ErrorInterrupted = 4;
     public const int ErrorAgain = 11;
+
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    public static partial int ControlDescriptor(int file, int command);
 
     [LibraryImport("libc", EntryPoint = "isatty", SetLastError = true)]
     public static partial int IsTerminal(int file);

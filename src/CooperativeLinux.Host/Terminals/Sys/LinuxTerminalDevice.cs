@@ -30,6 +30,9 @@ internal sealed unsafe class LinuxTerminalDevice : TerminalDevice
         }
     }
 
+    /// <summary>The process's standard input and output.</summary>
+    public static LinuxTerminalDevice OpenStandard() => new(Inherited(0), Inherited(1));
+
     /// <inheritdoc/>
     public override bool IsInputTerminal { get; }
 
@@ -90,6 +93,11 @@ internal sealed unsafe class LinuxTerminalDevice : TerminalDevice
     /// <inheritdoc/>
     public override int Read(Span<byte> buffer)
     {
+        if (_input < 0)
+        {
+            return 0; // poll would wait for ever
+        }
+
         PollEntry* entries = stackalloc PollEntry[2];
         while (true)
         {
@@ -165,6 +173,15 @@ internal sealed unsafe class LinuxTerminalDevice : TerminalDevice
 
     /// <inheritdoc/>
     public override void Dispose() => _ = LinuxMemoryCalls.Close(_cancellation);
+
+    /// <summary>The descriptor, or -1 if the process was started with it closed.</summary>
+    private static int Inherited(int file)
+    {
+        // Then the runtime's own files have taken the number, and must not be touched. They are marked to be closed on
+        // exec; what came through an exec cannot be.
+        int flags = ControlDescriptor(file, GetDescriptorFlags);
+        return flags < 0 || (flags & CloseOnExec) != 0 ? -1 : file;
+    }
 
     /// <summary>Whether changing the mode would stop the process (SIGTTOU).</summary>
     private bool IsInBackground()

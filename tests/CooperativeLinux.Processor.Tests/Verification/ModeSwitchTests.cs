@@ -1,0 +1,132 @@
+using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
+using CooperativeLinux.Processor.Tests.Execution;
+using Iced.Intel;
+using Xunit;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace CooperativeLinux.Processor.Tests.Verification;
+
+/// <summary>User code must not get into kernel blocks by returning to an address that a kernel call has left on the host's stack.</summary>
+public sealed unsafe class ModeSwitchTests
+{
+    private const ulong KernelHalf = 0xFFFF_8000_0000_0000;
+    private const ulong UserCode = FlatMachine.Code + 0x2000;
+
+    [Fact(Skip = "Pairs of host return addresses survive a change of mode.")]
+    public void Return_FromUserModeToKernelCallSite_Faults()
+    {
+        using Machine machine = new();
+        Write(machine.Memory, FlatMachine.Code, KernelHalf + FlatMachine.Code, a =>
+        {
+            Label loop = a.CreateLabel();
+            Label callee = a.CreateLabel();
+            Label leave = a.CreateLabel();
+            a.mov(ecx, 3);
+            a.Label(ref loop);
+            a.call(callee);
+            a.add(__dword_ptr[rbx], 1);
+            a.jmp(loop);
+            a.Label(ref callee);
+            a.dec(ecx);
+            a.jz(leave);
+            a.ret();
+            a.Label(ref leave);
+            a.syscall();
+        });
+        Write(machine.Memory, UserCode, UserCode, a =>
+        {
+            a.mov(ecx, 1);
+            a.ret();
+        });
+
+        // The user's stack holds the kernel's return address.
+        machine.Memory.TryWrite(FlatMachine.StackTop - 8, KernelHalf + FlatMachine.Code + 10);
+        VcpuState* state = machine.Cpu.State;
+        state->UserMode = 0;
+        state->Rip = KernelHalf + FlatMachine.Code;
+        state->Rsp = KernelHalf + FlatMachine.StackTop - 0x1000;
+        state->Rbx = KernelHalf + FlatMachine.Data;
+        machine.Cpu.Run();
+        Assert.True(machine.Memory.TryRead(FlatMachine.Data, out uint written));
+        Assert.Equal(2u, written);
+        Assert.Equal(GuestException.PageFault, Assert.Single(machine.Exceptions).Vector);
+    }
+
+    private static void Write(GuestMemory memory, ulong physical, ulong address, Action<Assembler> program)
+    {
+        Assembler assembler = new(64);
+        program(assembler);
+        using MemoryStream stream = new();
+        assembler.Assemble(new StreamCodeWriter(stream), address);
+        memory.TryWrite(physical, stream.ToArray());
+    }
+
+    /// <summary>The lower half belongs to the user, the same memory in the upper half to the kernel only.</summary>
+    private sealed class Machine : IVcpuEnvironment, IDisposable
+    {
+        private int _calls;
+
+        public Machine()
+        {
+            Memory = new GuestMemory(16 << 20);
+            Cpu = new Vcpu(Memory, this, new ProcessorOptions { Verify = true });
+            Map(0, 0x2000, 7);
+            Map(256, 0x5000, 3);
+            Cpu.SetRoots(1, 1);
+        }
+
+        public GuestMemory Memory { get; }
+
+        public Vcpu Cpu { get; }
+
+        public List<GuestException> Exceptions { get; } = [];
+
+        // The first system call is the kernel's return to user mode.
+        public void OnSyscall(Vcpu cpu)
+        {
+            if (_calls++ > 0)
+            {
+                cpu.RequestStop();
+                return;
+            }
+
+            cpu.State->UserMode = 1;
+            cpu.State->Rip = UserCode;
+            cpu.State->Rsp = FlatMachine.StackTop - 8;
+        }
+
+        public void OnException(Vcpu cpu, in GuestException exception)
+        {
+            Exceptions.Add(exception);
+            cpu.RequestStop();
+        }
+
+        public void OnInstruction(Vcpu cpu, in Instruction instruction) => OnException(cpu, new GuestException(GuestException.GeneralProtection));
+
+        public void OnPoll(Vcpu cpu)
+        {
+        }
+
+        public byte* ResolveReservedPage(Vcpu cpu, ulong address, bool write) => null;
+
+        public bool IsReserved(ulong address) => false;
+
+        public void Dispose()
+        {
+            Cpu.Dispose();
+            Memory.Dispose();
+        }
+
+        private void Map(ulong index, ulong tables, ulong rights)
+        {
+            Memory.TryWrite(0x1000 + (index * 8), tables | 7);
+            Memory.TryWrite(tables, (tables + 0x1000) | 7);
+            Memory.TryWrite(tables + 0x1000 + 16, (tables + 0x2000) | 7);
+            for (ulong i = 0; i < 512; i++)
+            {
+                Memory.TryWrite(tables + 0x2000 + (i * 8), (FlatMachine.Base + (i * 4096)) | rights);
+            }
+        }
+    }
+}
