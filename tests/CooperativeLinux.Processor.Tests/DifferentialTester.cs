@@ -11,7 +11,7 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
     /// <summary>Variable with the path of a file that always holds the case being run: what to look at after a crash.</summary>
     public const string TraceVariable = "COLINUX_TEST_TRACE";
 
-    private const int MaxReports = 12, MaxReportsPerKind = 2;
+    private const int MaxReports = 12, MaxReportsPerKind = 2, MaxFailureLines = 4;
 
     private const string NotRepeatable = "# The case alone does not fail again: what ran before matters.\n";
 
@@ -110,7 +110,7 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
 
         if (tested is TranslatedRunner { Failure: string failure })
         {
-            report.Append("# failure: ").AppendLine(failure.ReplaceLineEndings("\n#   "));
+            report.Append("# failure: ").AppendLine(string.Join("\n#   ", failure.Split('\n').Take(MaxFailureLines)));
         }
 
         return report.ToString();

@@ -48,7 +48,7 @@ public sealed unsafe class ConfinementTests(ITestOutputHelper output)
     {
         ProcessorOptions options = new()
         {
-            Verify = true,
+            Verify = TestScale.Verify,
             CodeCacheSize = 1 << 20,
             AlwaysCareful = kind == Kind.Careful,
             NoStackWindows = kind == Kind.NoStackWindows,

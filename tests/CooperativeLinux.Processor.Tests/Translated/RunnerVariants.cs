@@ -11,11 +11,11 @@ internal static class RunnerVariants
     {
         ["default"] = new RunnerOptions(),
         ["kernel mode"] = new RunnerOptions { KernelMode = true },
-        ["one-instruction blocks"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, MaxBlockInstructions = 1 } },
-        ["small code cache"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, CodeCacheSize = SmallCache } },
-        ["no stack windows"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, NoStackWindows = true } },
-        ["always careful"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, AlwaysCareful = true } },
-        ["TLB always empty"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, FlushAlways = true } },
+        ["one-instruction blocks"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, MaxBlockInstructions = 1 } },
+        ["small code cache"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, CodeCacheSize = SmallCache } },
+        ["no stack windows"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, NoStackWindows = true } },
+        ["always careful"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, AlwaysCareful = true } },
+        ["TLB always empty"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, FlushAlways = true } },
         ["clean page tables"] = new RunnerOptions { CleanPageTables = true },
         ["always poll"] = new RunnerOptions { AlwaysPoll = true },
     };

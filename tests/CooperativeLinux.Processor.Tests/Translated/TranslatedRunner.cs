@@ -7,7 +7,7 @@ namespace CooperativeLinux.Processor.Tests.Translated;
 /// <summary>Variations of a translated run that must not change any result.</summary>
 internal sealed record RunnerOptions
 {
-    public ProcessorOptions Processor { get; init; } = new() { Verify = true };
+    public ProcessorOptions Processor { get; init; } = new() { Verify = TestScale.Verify };
 
     /// <summary>Runs in guest kernel mode instead of user mode.</summary>
     public bool KernelMode { get; init; }
