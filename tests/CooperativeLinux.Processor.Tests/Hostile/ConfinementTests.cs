@@ -48,7 +48,7 @@ public sealed unsafe class ConfinementTests(ITestOutputHelper output)
     {
         ProcessorOptions options = new()
         {
-            Verify = TestScale.Verify,
+            Verify = true,
             CodeCacheSize = 1 << 20,
             AlwaysCareful = kind == Kind.Careful,
             NoStackWindows = kind == Kind.NoStackWindows,

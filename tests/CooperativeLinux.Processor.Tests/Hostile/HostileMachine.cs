@@ -39,7 +39,7 @@ internal sealed unsafe class HostileMachine : IVcpuEnvironment, IDisposable
         MapsTables = mapsTables;
         Memory = new GuestMemory(MemorySize);
         Memory.AddSpecialFrame(SpecialFrame);
-        Cpu = new Vcpu(Memory, this, options ?? new ProcessorOptions { Verify = TestScale.Verify, CodeCacheSize = 4 << 20 });
+        Cpu = new Vcpu(Memory, this, options ?? new ProcessorOptions { Verify = true, CodeCacheSize = 4 << 20 });
         for (ulong address = 0x10000; address < MemorySize; address += 8)
         {
             if (address is < Base or >= Base + Size)
