@@ -11,7 +11,7 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
     /// <summary>Variable with the path of a file that always holds the case being run: what to look at after a crash.</summary>
     public const string TraceVariable = "COLINUX_TEST_TRACE";
 
-    private const int MaxReports = 12, MaxReportsPerKind = 2;
+    private const int MaxReports = 12, MaxReportsPerKind = 2, MaxFailureLines = 4;
 
     private const string NotRepeatable = "# The case alone does not fail again: what ran before matters.\n";
 
@@ -25,6 +25,9 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
 
     public int Failures { get; private set; }
 
+    /// <summary>Cases without a recorded result; they count as agreeing.</summary>
+    public int Missing { get; private set; }
+
     /// <summary>Runs a case on both; true if they agree.</summary>
     public bool Agrees(TestCase test)
     {
@@ -35,6 +38,12 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
 
         _expected.CopyFrom(test.Start);
         native.Run(_expected);
+        if (_expected.Outcome.Kind == OutcomeKind.NotRun)
+        {
+            Missing++;
+            return true;
+        }
+
         _actual.CopyFrom(test.Start);
         tested.Run(_actual);
         return StateComparer.AreEqual(test, _expected, _actual);
@@ -101,7 +110,7 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
 
         if (tested is TranslatedRunner { Failure: string failure })
         {
-            report.Append("# failure: ").AppendLine(failure.ReplaceLineEndings("\n#   "));
+            report.Append("# failure: ").AppendLine(string.Join("\n#   ", failure.Split('\n').Take(MaxFailureLines)));
         }
 
         return report.ToString();
@@ -110,7 +119,7 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
     /// <summary>Summary by kind and the kept reports.</summary>
     public string Summary()
     {
-        StringBuilder summary = new($"{Failures} of {Cases} cases differ (seed {TestScale.Seed:x})");
+        StringBuilder summary = new($"{Failures} of {Cases} cases differ (seed {TestScale.Seed:x}){(Missing > 0 ? $", {Missing} not recorded" : "")}");
         foreach ((string kind, int count) in _failuresByKind.OrderByDescending(pair => pair.Value).ThenBy(pair => pair.Key, StringComparer.Ordinal))
         {
             summary.AppendLine().Append($"  {kind}: {count}");

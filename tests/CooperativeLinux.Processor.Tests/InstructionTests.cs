@@ -8,17 +8,20 @@ namespace CooperativeLinux.Processor.Tests;
 /// <summary>Every instruction of the guest's CPU model, one at a time, against the real processor.</summary>
 public sealed class InstructionTests(NativeRunnerFixture fixture, ITestOutputHelper output)
 {
-    private const int CasesPerInstruction = 20;
+    private const int CasesPerInstruction = 12, CasesPerVariant = 2;
 
     /// <summary>Names of the feature sets.</summary>
     public static TheoryData<string> Groups => [.. InstructionCatalogue.Compared.Select(InstructionCatalogue.Group).Distinct()];
+
+    /// <summary>All configurations but the default one.</summary>
+    public static TheoryData<string> Variants => [.. RunnerVariants.Names.Skip(1)];
 
     [Theory]
     [MemberData(nameof(Groups))]
     public void Group_Translated_MatchesProcessor(string group)
     {
         using TranslatedRunner translated = new();
-        DifferentialTester tester = new(fixture.Runner, translated);
+        DifferentialTester tester = new(fixture.Oracle, translated);
         CaseGenerator generator = new(TestScale.Seed);
         int count = TestScale.Count(CasesPerInstruction);
         foreach (Code code in InstructionCatalogue.InGroup(group))
@@ -30,6 +33,26 @@ public sealed class InstructionTests(NativeRunnerFixture fixture, ITestOutputHel
         }
 
         output.WriteLine($"{group}: {tester.Cases} cases, seed {TestScale.Seed:x}");
+        Assert.True(tester.Failures == 0, tester.Summary());
+    }
+
+    [Theory]
+    [MemberData(nameof(Variants))]
+    public void EveryInstruction_Variant_MatchesProcessor(string variant)
+    {
+        using TranslatedRunner translated = new(RunnerVariants.Get(variant));
+        DifferentialTester tester = new(fixture.Oracle, translated);
+        CaseGenerator generator = new(TestScale.Seed);
+        int count = TestScale.Count(CasesPerVariant), first = RunnerVariants.FirstCase(variant);
+        foreach (Code code in InstructionCatalogue.Compared)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                tester.Check(generator.Generate(code, first + i)!, code.ToString());
+            }
+        }
+
+        output.WriteLine($"{variant}: {tester.Cases} cases, seed {TestScale.Seed:x}");
         Assert.True(tester.Failures == 0, tester.Summary());
     }
 }

@@ -5,21 +5,56 @@ using CooperativeLinux.Processor.Tests.Oracle;
 
 namespace CooperativeLinux.Processor.Tests;
 
-/// <summary>The one native runner of the process; its pages have fixed addresses.</summary>
+/// <summary>The one native runner of the process (its pages have fixed addresses), or what stands in for it.</summary>
 public sealed class NativeRunnerFixture : IDisposable
 {
-    private readonly NativeRunner? _runner = NativeRunner.IsSupported ? new NativeRunner() : null;
+    /// <summary>Variable with the path of a file to write: the processor's results of all cases of this run.</summary>
+    public const string RecordVariable = "COLINUX_TEST_RECORD";
+
+    /// <summary>Variable with the path of such a file to compare with, instead of running natively: for Windows and Wine.</summary>
+    public const string ExpectedVariable = "COLINUX_TEST_EXPECTED";
+
+    private readonly NativeRunner? _native;
+    private readonly RecordingRunner? _recorder;
+    private readonly IInstructionRunner? _oracle;
+
+    /// <summary>Chooses the oracle by the environment and the host.</summary>
+    public NativeRunnerFixture()
+    {
+        string? expected = Environment.GetEnvironmentVariable(ExpectedVariable), record = Environment.GetEnvironmentVariable(RecordVariable);
+        if (NativeRunner.IsSupported)
+        {
+            _native = new NativeRunner();
+            _recorder = record is null ? null : new RecordingRunner(_native, record);
+        }
+
+        _oracle = expected is not null ? new RecordedRunner(expected) : _recorder is not null ? _recorder : _native;
+    }
 
     /// <summary>The runner; skips the calling test on hosts that have none.</summary>
     internal NativeRunner Runner
     {
         get
         {
-            Assert.SkipUnless(_runner is not null, "This host cannot run instructions natively (needs Linux, AVX2, wrfsbase).");
-            return _runner!;
+            Assert.SkipUnless(_native is not null, "This host cannot run instructions natively (needs Linux, AVX2, wrfsbase).");
+            return _native!;
+        }
+    }
+
+    /// <summary>What translated code is compared with; skips the calling test if there is nothing.</summary>
+    internal IInstructionRunner Oracle
+    {
+        get
+        {
+            Assert.SkipUnless(_oracle is not null, $"Neither a native runner nor recorded results ({ExpectedVariable}).");
+            return _oracle!;
         }
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _runner?.Dispose();
+    public void Dispose()
+    {
+        _recorder?.Dispose();
+        _native?.Dispose();
+    }
 }

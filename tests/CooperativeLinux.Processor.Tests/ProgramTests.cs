@@ -1,4 +1,3 @@
-using CooperativeLinux.Processor.Execution;
 using CooperativeLinux.Processor.Tests.Generation;
 using CooperativeLinux.Processor.Tests.Oracle;
 using CooperativeLinux.Processor.Tests.Translated;
@@ -8,32 +7,19 @@ namespace CooperativeLinux.Processor.Tests;
 /// <summary>Random programs against the real processor.</summary>
 public sealed class ProgramTests(NativeRunnerFixture fixture, ITestOutputHelper output)
 {
-    private const int Programs = 1500, NativePrograms = 2000;
+    private const int Programs = 800, NativePrograms = 1000;
 
-    private static readonly Dictionary<string, RunnerOptions> Variants = new()
-    {
-        ["default"] = new RunnerOptions(),
-        ["kernel mode"] = new RunnerOptions { KernelMode = true },
-        ["one-instruction blocks"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, MaxBlockInstructions = 1 } },
-        ["tiny code cache"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, CodeCacheSize = 256 << 10 } },
-        ["no stack windows"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, NoStackWindows = true } },
-        ["always careful"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, AlwaysCareful = true } },
-        ["TLB always empty"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = true, FlushAlways = true } },
-        ["clean page tables"] = new RunnerOptions { CleanPageTables = true, FlushBetweenRuns = true },
-        ["always poll"] = new RunnerOptions { AlwaysPoll = true },
-    };
-
-    public static TheoryData<string> VariantNames => [.. Variants.Keys];
+    public static TheoryData<string> VariantNames => [.. RunnerVariants.Names];
 
     [Theory]
     [MemberData(nameof(VariantNames))]
     public void Program_Translated_MatchesProcessor(string variant)
     {
-        using TranslatedRunner translated = new(Variants[variant]);
-        DifferentialTester tester = new(fixture.Runner, translated);
+        using TranslatedRunner translated = new(RunnerVariants.Get(variant));
+        DifferentialTester tester = new(fixture.Oracle, translated);
         ProgramGenerator generator = new(TestScale.Seed);
         int count = TestScale.Count(Programs);
-        int first = 1_000_000 * Variants.Keys.ToList().IndexOf(variant);
+        int first = RunnerVariants.FirstCase(variant);
         for (int i = 0; i < count && tester.Failures < 20; i++)
         {
             tester.Check(generator.Generate(first + i), variant);

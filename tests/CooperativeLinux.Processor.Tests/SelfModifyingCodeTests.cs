@@ -217,8 +217,8 @@ public sealed class SelfModifyingCodeTests(NativeRunnerFixture fixture)
     [MemberData(nameof(Cases))]
     public void Program_Translated_MatchesProcessor(string name, int maxBlockInstructions)
     {
-        using TranslatedRunner translated = new(new RunnerOptions { Processor = new ProcessorOptions { Verify = true, MaxBlockInstructions = maxBlockInstructions } });
-        DifferentialTester tester = new(fixture.Runner, translated);
+        using TranslatedRunner translated = new(new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, MaxBlockInstructions = maxBlockInstructions } });
+        DifferentialTester tester = new(fixture.Oracle, translated);
         foreach (ulong address in (ReadOnlySpan<ulong>)[FirstPage + 0x40, SecondPage - 1, SecondPage - 9, SecondPage - 12, SecondPage - 20, SecondPage - 40])
         {
             TestCase test = CreateCase(name, address);

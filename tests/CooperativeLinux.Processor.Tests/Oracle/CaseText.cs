@@ -11,6 +11,9 @@ internal static class CaseText
 {
     private const int Gap = 8;
 
+    /// <summary>The image up to the last x87 register; what follows is not used.</summary>
+    private const int X87UsedBytes = 160;
+
     /// <summary>Writes a case.</summary>
     public static string Format(TestCase test)
     {
@@ -53,7 +56,7 @@ internal static class CaseText
 
         if (state.UsesX87)
         {
-            text.AppendLine(CultureInfo.InvariantCulture, $"x87 {Convert.ToHexStringLower(state.X87)}");
+            text.AppendLine(CultureInfo.InvariantCulture, $"x87 {Convert.ToHexStringLower(state.X87, 0, X87UsedBytes)}");
         }
 
         AppendMemory(text, state);
@@ -169,7 +172,8 @@ internal static class CaseText
             if (name == "x87")
             {
                 _state.UsesX87 = true;
-                return TryBytes(value, _state.X87);
+                Array.Clear(_state.X87);
+                return value.Length <= 2 * TestState.X87Size && TryBytes(value, _state.X87.AsSpan(0, value.Length / 2));
             }
 
             return TryNumber(value, out ulong number) && TryAdd(name, number, parts.Length == 3 ? parts[2] : "");

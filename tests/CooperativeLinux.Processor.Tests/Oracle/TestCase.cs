@@ -11,7 +11,7 @@ internal enum FaultTolerance
 {
     None = 0,
 
-    /// <summary>A page fault where the processor finds a misaligned or half non-canonical operand first.</summary>
+    /// <summary>A page fault where the processor finds a misaligned or half non-canonical operand, or a pending x87 exception, first.</summary>
     PageFaultFirst = 1,
 
     /// <summary>Another page, or another access kind, of an instruction that touches several places.</summary>

@@ -11,6 +11,8 @@ internal sealed class GuestPages : IDisposable
 
     private const ulong MemorySize = 4 << 20;
     private const ulong RootFrame = 1, FirstSlotFrame = 256, HelperFrame = 512;
+    private readonly List<(int Page, ulong Entry)> _entries = [];
+    private readonly byte[] _loaded = new byte[TestLayout.MemorySize];
     private ulong _nextTable = RootFrame + 1;
 
     /// <param name="accessedAndDirty">Whether entries start with these bits set; otherwise the walker sets them.</param>
@@ -28,8 +30,8 @@ internal sealed class GuestPages : IDisposable
             if (TestLayout.Slot(page) >= 0)
             {
                 ulong offset = (ulong)page * TestLayout.PageSize;
-                Map(TestLayout.Low + offset, FrameOf(page), rights | extra);
-                Map(TestLayout.High + offset, FrameOf(page), rights | extra);
+                _entries.Add((page, Map(TestLayout.Low + offset, FrameOf(page), rights | extra)));
+                _entries.Add((page, Map(TestLayout.High + offset, FrameOf(page), rights | extra)));
             }
         }
 
@@ -52,6 +54,7 @@ internal sealed class GuestPages : IDisposable
 
     public void Load(TestState state)
     {
+        state.Memory.CopyTo(_loaded, 0);
         if (!Memory.TryWrite(FirstSlotFrame * TestLayout.PageSize, state.Memory))
         {
             throw new InvalidOperationException("The guest memory is too small.");
@@ -66,9 +69,48 @@ internal sealed class GuestPages : IDisposable
         }
     }
 
+    /// <summary>Clears the accessed and dirty bits of all test pages.</summary>
+    public void ClearAccessedAndDirty()
+    {
+        foreach ((_, ulong address) in _entries)
+        {
+            Memory.TryRead(address, out ulong entry);
+            Memory.TryWrite(address, entry & ~(Pte.Accessed | Pte.Dirty));
+        }
+    }
+
+    /// <summary>Looks for a page whose bytes changed although no mapping of it is dirty, or that is dirty without having been accessed.</summary>
+    /// <returns>A description, or null if there is none.</returns>
+    public string? FindUnmarkedChange()
+    {
+        foreach (IGrouping<int, (int Page, ulong Entry)> group in _entries.GroupBy(entry => entry.Page))
+        {
+            ulong bits = 0;
+            foreach ((_, ulong address) in group)
+            {
+                Memory.TryRead(address, out ulong entry);
+                if ((entry & Pte.Dirty) != 0 && (entry & (Pte.Accessed | Pte.Writable)) != (Pte.Accessed | Pte.Writable))
+                {
+                    return $"The entry of page {group.Key} is {entry:x}: dirty, but not accessed or not writable.";
+                }
+
+                bits |= entry;
+            }
+
+            bool changed = !Memory.Frame(FrameOf(group.Key)).SequenceEqual(_loaded.AsSpan(TestLayout.Slot(group.Key) * TestLayout.PageSize, TestLayout.PageSize));
+            if (changed && (bits & Pte.Dirty) == 0)
+            {
+                return $"Page {group.Key} changed, but no entry that maps it is dirty.";
+            }
+        }
+
+        return null;
+    }
+
     public void Dispose() => Memory.Dispose();
 
-    private void Map(ulong address, ulong frame, ulong rights)
+    /// <summary>Maps a page; returns the guest-physical address of its entry.</summary>
+    private ulong Map(ulong address, ulong frame, ulong rights)
     {
         ulong table = RootFrame;
         for (int level = 4; level > 1; level--)
@@ -84,7 +126,9 @@ internal sealed class GuestPages : IDisposable
             table = (entry & Pte.FrameMask) >> 12;
         }
 
-        Memory.TryWrite(EntryAddress(table, address, 1), (frame << 12) | Pte.Present | Pte.User | rights);
+        ulong last = EntryAddress(table, address, 1);
+        Memory.TryWrite(last, (frame << 12) | Pte.Present | Pte.User | rights);
+        return last;
     }
 
     private static ulong EntryAddress(ulong table, ulong address, int level) =>

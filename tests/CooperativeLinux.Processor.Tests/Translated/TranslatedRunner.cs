@@ -7,28 +7,24 @@ namespace CooperativeLinux.Processor.Tests.Translated;
 /// <summary>Variations of a translated run that must not change any result.</summary>
 internal sealed record RunnerOptions
 {
-    public ProcessorOptions Processor { get; init; } = new() { Verify = true };
+    public ProcessorOptions Processor { get; init; } = new() { Verify = TestScale.Verify };
 
     /// <summary>Runs in guest kernel mode instead of user mode.</summary>
     public bool KernelMode { get; init; }
 
-    /// <summary>Accessed and dirty bits of the page tables start clear.</summary>
+    /// <summary>Accessed and dirty bits of the page tables and all cached translations are cleared before every run, and checked after it.</summary>
     public bool CleanPageTables { get; init; }
 
     /// <summary>Another thread requests polls all the time.</summary>
     public bool AlwaysPoll { get; init; }
-
-    /// <summary>All translations are forgotten before every run.</summary>
-    public bool FlushBetweenRuns { get; init; }
 }
 
 /// <summary>Runs instructions on a <see cref="Vcpu"/>.</summary>
 internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnvironment, IDisposable
 {
-    private const int Rax = 0;
+    private const int Rax = 0, SaveOffset = 64;
     private static readonly byte[] RestoreCode = [0x48, 0x0F, 0xAE, 0x08, 0xCC]; // fxrstor64 [rax]; int3
     private static readonly byte[] SaveCode = [0x48, 0x0F, 0xAE, 0x00, 0xCC]; // fxsave64 [rax]; int3
-    private const int SaveOffset = 64;
     private static readonly TimeSpan WatchdogPeriod = TimeSpan.FromSeconds(10);
 
     private readonly RunnerOptions _options;
@@ -82,8 +78,9 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
         state.Outcome = default;
         Failure = null;
         _pages.Load(state);
-        if (_options.FlushBetweenRuns)
+        if (_options.CleanPageTables)
         {
+            _pages.ClearAccessedAndDirty();
             _cpu.FlushAllTlbs();
         }
 
@@ -119,6 +116,11 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
 
         _phase = Phase.Idle;
         _pages.Store(state);
+        if (_options.CleanPageTables && _pages.FindUnmarkedChange() is string unmarked)
+        {
+            Failure = unmarked;
+            state.Outcome = new Outcome(OutcomeKind.Broken);
+        }
     }
 
     /// <inheritdoc/>
