@@ -1,4 +1,5 @@
 using CooperativeLinux.Processor.Cache;
+using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Execution;
 using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
@@ -322,6 +323,8 @@ internal sealed partial class BlockVerifier
     // The contracts of callbacks that return to their caller. All of them keep flags and guest registers, but for Interpret, and
     // all lose T1.
     //   Access       T0: guest address -> host address of the site's bytes. The stack window stays as it is.
+    //                The stubs for a kind and a size, which come before it: T1 is the entry that T0 selects in an array of that
+    //                kind, which they fill; T0: as before, or host address of so many bytes with the rights of the kind.
     //   StackWindow  T0: offset in the window -> the same. The site's bytes from there lie in the window.
     //                If the site can bounce, execution may go on behind the jump that follows; T0: address of a copy then.
     //   Bounce       T0: guest address -> host address of the site's bytes or of a copy.
@@ -329,7 +332,8 @@ internal sealed partial class BlockVerifier
     //   Interpret    T0 is lost.
     private bool CallStub(int index, int offset, ref AbstractState state)
     {
-        if (offset == _stubs.Callback(CallbackKind.Access) || offset == _stubs.Callback(CallbackKind.Bounce))
+        bool isLookup = _accessStubs.TryGetValue(offset, out AccessStub lookup);
+        if (isLookup || offset == _stubs.Callback(CallbackKind.Access) || offset == _stubs.Callback(CallbackKind.Bounce))
         {
             if (!TryOwnSite(state, stack: false, out AccessSite site))
             {
@@ -341,9 +345,16 @@ internal sealed partial class BlockVerifier
                 return Fail(index, "T0 holds no guest address");
             }
 
-            bool keepsWindow = offset == _stubs.Callback(CallbackKind.Access);
+            if (isLookup && (lookup.User != IsUser || state.T1.Kind != ValueKind.SelectedEntry || state.T1.Write != lookup.Write))
+            {
+                return Fail(index, "T1 is not an entry that the stub may fill");
+            }
+
+            int size = isLookup ? Math.Min(site.Size, lookup.Size) : site.Size;
+            bool write = site.Write && (!isLookup || lookup.Write);
+            bool keepsWindow = offset != _stubs.Callback(CallbackKind.Bounce);
             AfterCallback(ref state, keepsWindow);
-            state.T0 = new Value(ValueKind.Pointer, 0, site.Size, site.Write);
+            state.T0 = new Value(ValueKind.Pointer, 0, size, write);
             return !site.CanBounce || !keepsWindow || TryPushBounced(index, state);
         }
 
@@ -605,4 +616,25 @@ internal sealed partial class BlockVerifier
     }
 
     private bool IsHead(int index) => index == IndexOf(_block.Entry) || index == IndexOf(_block.IndirectEntry) || index == IndexOf(_block.CheckedEntry);
+
+    // The stubs that look into the second TLB first.
+    private static Dictionary<int, AccessStub> FindAccessStubs(Stubs stubs)
+    {
+        Dictionary<int, AccessStub> found = [];
+        foreach (TlbArray array in Enum.GetValues<TlbArray>())
+        {
+            for (int size = 1; size <= MaxOperandBytes; size *= 2)
+            {
+                int offset = stubs.Access(array, size);
+                if (offset != stubs.Callback(CallbackKind.Access))
+                {
+                    found.Add(offset, new AccessStub(size, array is TlbArray.KernelWrite or TlbArray.UserWrite, array is TlbArray.UserRead or TlbArray.UserWrite));
+                }
+            }
+        }
+
+        return found;
+    }
+
+    private readonly record struct AccessStub(int Size, bool Write, bool User);
 }

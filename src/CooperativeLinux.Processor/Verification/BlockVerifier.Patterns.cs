@@ -8,7 +8,7 @@ internal sealed partial class BlockVerifier
 {
     private const int PageBytes = 4096;
 
-    // TLB arrays: 512 entries of 16 bytes {page address, host page}, selected by bits 12 … 20 of the address.
+    // TLB arrays: entries of 16 bytes {page address, host page}, selected by bits 12 … of the address.
     private const int EntryShift = 12 - 4;
     private const int EntryMask = (Memory.TlbContext.TlbEntries - 1) * 16;
     private const int EntryPageAddress = 0;
@@ -20,7 +20,7 @@ internal sealed partial class BlockVerifier
         {
             // ---- Lookup: T0 = guest address
             //   mov t1d,t0d ; shr t1d,8 ; and t1d,mask ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
-            // cold: add t0,[t1]
+            // cold: add t0,[t1], and both are as before the subtraction
             case Code.Mov_r32_rm32 or Code.Mov_rm32_r32 when Are(instruction, Register.R11D, Register.R10D) && !state.T0.IsHost:
                 state.SetT1(new Value(ValueKind.AddressCopy));
                 return true;
@@ -64,7 +64,11 @@ internal sealed partial class BlockVerifier
                 return true;
 
             case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryPageAddress):
+                // T0 is the address again that selects the entry, if it still was what the entry's page address was subtracted from.
+                bool selectsAgain = state.T0.Kind is ValueKind.PageOffset or ValueKind.CheckedOffset;
+                Value entry = new(ValueKind.SelectedEntry, Write: state.T1.Write);
                 state.SetT0(Value.Guest);
+                state.T1 = selectsAgain ? entry : Value.Secret;
                 state.Flags = FlagFact.None;
                 return true;
 

@@ -34,6 +34,7 @@ internal sealed unsafe partial class BlockVerifier
     private readonly byte* _data;
     private readonly StateFields _fields;
     private readonly Stubs _stubs;
+    private readonly Dictionary<int, AccessStub> _accessStubs;
     private readonly CodeCache _cache;
     private readonly InstructionRules _rules = new();
     private readonly HostCodeReader _reader = new();
@@ -64,6 +65,7 @@ internal sealed unsafe partial class BlockVerifier
         _data = data;
         _fields = fields;
         _stubs = stubs;
+        _accessStubs = FindAccessStubs(stubs);
         _cache = cache;
         _decoder = Decoder.Create(64, _reader);
     }

@@ -82,12 +82,13 @@ internal sealed class StateFields
         Engine(nameof(EngineState.UserStackPage), 8, FieldUse.StackPage, user: true);
         Engine(nameof(EngineState.UserStackDelta), 8, FieldUse.StackDelta, user: true);
 
-        // Kernel read, kernel write, user read, user write.
+        // Kernel read, kernel write, user read, user write, each with its banks.
         int tlbs = engineOffset + OffsetOf<EngineState>(nameof(EngineState.Tlbs));
-        Add(new StateField(tlbs, 8, FieldUse.Tlb));
-        Add(new StateField(tlbs + 8, 8, FieldUse.Tlb, Write: true));
-        Add(new StateField(tlbs + 16, 8, FieldUse.Tlb, User: true));
-        Add(new StateField(tlbs + 24, 8, FieldUse.Tlb, Write: true, User: true));
+        for (int array = 0; array < Memory.TlbContext.ArrayCount; array++)
+        {
+            int kind = array / Memory.TlbContext.Banks;
+            Add(new StateField(tlbs + (array * sizeof(ulong)), sizeof(ulong), FieldUse.Tlb, Write: kind is 1 or 3, User: kind is 2 or 3));
+        }
 
         void Guest(string name, int length, FieldUse use) => Add(new StateField(OffsetOf<VcpuState>(name), length, use));
 

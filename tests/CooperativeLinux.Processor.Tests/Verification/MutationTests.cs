@@ -49,14 +49,41 @@ public sealed class MutationTests
             foreach (HostInstruction host in mutator.Reachable.Where(h => h.Instruction.Code == Code.Add_r64_rm64 && h.Instruction.Op0Register == Register.R11 && h.Instruction.IsIPRelativeMemoryOperand))
             {
                 int array = (mutator.DataOffset(host) - tlbs) / 8;
-                Assert.InRange(array, 0, 3);
-                for (int wrong = -2; wrong < 6; wrong++)
+                Assert.InRange(array, 0, TlbContext.ArrayCount - 1);
+                for (int wrong = -2; wrong < TlbContext.ArrayCount + 2; wrong++)
                 {
-                    // A lookup for reading may use the array for writing of the same mode.
-                    if (wrong != array && !(wrong == array + 1 && (array & 1) == 0))
+                    // Any bank of the same kind will do, and a lookup for reading may use an array for writing of the same mode.
+                    int kind = array / TlbContext.Banks;
+                    int wrongKind = (int)Math.Floor((double)wrong / TlbContext.Banks);
+                    if (wrongKind != kind && !(wrongKind == kind + 1 && (kind & 1) == 0))
                     {
                         mutator.Try(host, bytes => Add(bytes, (wrong - array) * 8), $"array {array} -> {wrong}");
                     }
+                }
+            }
+        });
+    }
+
+    [Fact]
+    public void Verify_WrongStubForMiss_Objects()
+    {
+        Check(500, (mutator, block) =>
+        {
+            foreach (HostInstruction host in mutator.Reachable.Where(h => h.Instruction.Code == Code.Call_rel32_64))
+            {
+                foreach (int wrong in mutator.WrongAccessStubs(host))
+                {
+                    mutator.Try(host, bytes => Add(bytes, wrong - mutator.TargetOf(host)), $"stub at {wrong:x}");
+                }
+            }
+
+            // add t0,[t1] ; mov [argument],site ; call
+            foreach (HostInstruction host in mutator.Reachable.Where(h => h.Instruction is { Code: Code.Add_r64_rm64, Op0Register: Register.R10, MemoryBase: Register.R11, MemoryDisplacement64: 0 }))
+            {
+                if (mutator.WrongAccessStubs(mutator.All[host.Index + 2]).Any())
+                {
+                    mutator.Try(host, Fill, "address not restored");
+                    mutator.Try(host, bytes => FillBehind(bytes, [0x4D, 0x89, 0xDA]), "mov r10,r11");
                 }
             }
         });
@@ -91,7 +118,7 @@ public sealed class MutationTests
 
                 if (host.Instruction.Code == Code.And_rm32_imm32 && host.IsLookupStep)
                 {
-                    foreach (int wrong in (ReadOnlySpan<int>)[0x1FFF, 0x3FF0, 0xFFF0, -1, 0x1FF8, 0x0FF0])
+                    foreach (int wrong in (ReadOnlySpan<int>)[0x7FF, 0xFF0, 0xFFF0, -1, 0x7F8, 0x3F0])
                     {
                         mutator.Try(host, bytes => Put(bytes, wrong), $"mask {wrong:x}");
                     }

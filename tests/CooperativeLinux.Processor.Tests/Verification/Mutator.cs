@@ -1,6 +1,7 @@
 using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
 
 namespace CooperativeLinux.Processor.Tests.Verification;
@@ -62,7 +63,7 @@ internal sealed class Mutator
         foreach (HostInstruction host in _all.Where(h => h.IsReachable).ToList())
         {
             // An operand that crosses pages goes on behind the jump that follows the call.
-            if (host.Index + 2 < _all.Count && host.Instruction.Code == Code.Call_rel32_64 && TargetOf(host) == machine.Cpu.Stubs.Callback(CallbackKind.Access))
+            if (host.Index + 2 < _all.Count && host.Instruction.Code == Code.Call_rel32_64 && IsAccessStub(TargetOf(host)))
             {
                 Reach(_all[host.Index + 2].Offset);
             }
@@ -129,11 +130,29 @@ internal sealed class Mutator
         HostInstruction next = Next(argument);
         Stubs stubs = _machine.Cpu.Stubs;
         return next.Instruction.Code == Code.Call_rel32_64 && TargetOf(next) is int target
-            && (target == stubs.Callback(CallbackKind.Access) || target == stubs.Callback(CallbackKind.StackWindow) || target == stubs.Callback(CallbackKind.Bounce));
+            && (IsAccessStub(target) || target == stubs.Callback(CallbackKind.StackWindow) || target == stubs.Callback(CallbackKind.Bounce));
     }
 
     /// <summary>Whether the next instruction leaves for a system call, which takes no argument.</summary>
     public bool LeavesForSystemCall(HostInstruction argument) => TargetOf(Next(argument)) == _machine.Cpu.Stubs.Callback(CallbackKind.Syscall);
+
+    /// <summary>For a call of a stub that serves TLB misses: those for other arrays, or for smaller operands.</summary>
+    public IEnumerable<int> WrongAccessStubs(HostInstruction call)
+    {
+        Stubs stubs = _machine.Cpu.Stubs;
+        List<(TlbArray Array, int Size, int Offset)> all = [];
+        foreach (TlbArray array in Enum.GetValues<TlbArray>())
+        {
+            for (int size = 1; size <= 32; size *= 2)
+            {
+                all.Add((array, size, stubs.Access(array, size)));
+            }
+        }
+
+        int target = TargetOf(call);
+        int right = all.FindIndex(stub => stub.Offset == target);
+        return right < 0 ? [] : all.Where(stub => stub.Array != all[right].Array || stub.Size < all[right].Size).Select(stub => stub.Offset);
+    }
 
     /// <summary>Changes the bytes of one instruction in place.</summary>
     public void Try(HostInstruction host, Action<byte[]> change, string what)
@@ -154,6 +173,13 @@ internal sealed class Mutator
         {
             TryBytes(host, output.Bytes.ToArray(), what);
         }
+    }
+
+    private bool IsAccessStub(int offset)
+    {
+        Stubs stubs = _machine.Cpu.Stubs;
+        return offset == stubs.Callback(CallbackKind.Access)
+            || Enum.GetValues<TlbArray>().Any(array => Enumerable.Range(0, 6).Any(log => stubs.Access(array, 1 << log) == offset));
     }
 
     private void TryBytes(HostInstruction host, byte[] part, string what)

@@ -1,5 +1,6 @@
 using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
 using Xunit;
 
@@ -97,7 +98,7 @@ public sealed class RandomMutationTests
                     && !exits.Contains(now.NearBranchTarget) ? "branch out of the block"
                 : now.Op0Kind == OpKind.NearBranch64 && now.NearBranchTarget < end && now.NearBranchTarget >= first && !starts.Contains(now.NearBranchTarget) ? "branch into an instruction"
                 : now.Op0Kind != OpKind.NearBranch64 && old.Code != now.Code ? "another branch" : null;
-            if (danger == null && IsHostPage(now) && !IsLookup(after, i, before))
+            if (danger == null && IsHostPage(now) && !IsLookup(after, i, before, machine))
             {
                 danger = $"incomplete lookup {string.Join(", ", after.Skip(i - LookupSteps).Take(LookupSteps))}";
             }
@@ -142,7 +143,7 @@ public sealed class RandomMutationTests
             bool isInput = offset is 152 or 160 or >= 176 and < 192 && !writes;
             bool isRip = offset is >= 128 and < 136 && writes && old.Mnemonic == Mnemonic.Mov;
             bool isTarget = offset == BranchTarget && now.Mnemonic == Mnemonic.Mov && (now.Op0Register == Register.R10 || now.Op1Register == Register.R10);
-            bool isArray = old.Mnemonic == now.Mnemonic && offset is >= Engine + 104 and < Engine + 136 && !writes;
+            bool isArray = old.Mnemonic == now.Mnemonic && offset is >= Engine + 768 and < Engine + 768 + (8 * TlbContext.ArrayCount) && !writes;
 
             // Host values in scratch registers do no harm by themselves.
             bool isUnused = offset is >= Engine + 136 and < Engine + 256 && !writes && now.Mnemonic == Mnemonic.Mov
@@ -175,7 +176,7 @@ public sealed class RandomMutationTests
     private static bool IsHostPage(in Instruction instruction) => instruction is { Code: Code.Add_r64_rm64, Op0Register: Register.R10, MemoryBase: Register.R11, MemoryDisplacement64: 8 };
 
     // The seven instructions before it are as they were, but that the bound may be smaller.
-    private static bool IsLookup(List<Instruction> after, int index, List<Instruction> before)
+    private static bool IsLookup(List<Instruction> after, int index, List<Instruction> before, VerifiedMachine machine)
     {
         int old = before.FindIndex(instruction => instruction.IP == after[index].IP);
         if (old < LookupSteps - 1 || index < LookupSteps - 1 || !IsHostPage(before[old]))
@@ -192,7 +193,7 @@ public sealed class RandomMutationTests
             // Only the out-of-line code that is branched to may differ, and the array of a lookup for reading.
             bool branch = then.FlowControl == FlowControl.ConditionalBranch && now.ConditionCode == then.ConditionCode;
             bool array = then.Mnemonic == Mnemonic.Add && now.Mnemonic == Mnemonic.Add && now.IsIPRelativeMemoryOperand
-                && now.IPRelativeMemoryAddress - then.IPRelativeMemoryAddress == 8;
+                && IsAlikeArray(machine.Cpu.DataOffset(then.IPRelativeMemoryAddress), machine.Cpu.DataOffset(now.IPRelativeMemoryAddress));
             if (!smaller && !branch && !array && now.ToString() != then.ToString())
             {
                 return false;
@@ -200,6 +201,14 @@ public sealed class RandomMutationTests
         }
 
         return true;
+    }
+
+    // Banks of one kind, or of the kind for writing instead of the one for reading.
+    private static bool IsAlikeArray(int then, int now)
+    {
+        int kind = (then - Engine - 768) / 8 / TlbContext.Banks;
+        int newKind = (now - Engine - 768) / 8 / TlbContext.Banks;
+        return newKind == kind || (newKind == kind + 1 && (kind & 1) == 0);
     }
 
     private static HashSet<ulong> Reach(List<Instruction> instructions, ulong[] from)
