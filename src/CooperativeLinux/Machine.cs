@@ -19,26 +19,19 @@ public static class Machine
     {
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
-        KernelImage kernel;
-        try
-        {
-            kernel = KernelImage.Load(options.KernelPath);
-        }
-        catch (InvalidImageException error)
-        {
-            throw new MachineStartException(MachineStartFailure.BadImage, $"{options.KernelPath}: {error.Message}", error);
-        }
-
         using CancellationTokenSource quit = new();
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
         using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
         while (true)
         {
             DomainOutcome outcome;
-            using (MachineRun run = Start(options, kernel, terminal))
+            using (MachineRun run = Start(options, terminal))
             {
                 using CancellationTokenRegistration stop = end.Token.Register(() => run.Domain.Stop("stopped from outside"));
                 terminal.Connect(run.Console);
+
+                // The unpacked kernel is in guest memory now; its copy, some 60 MB, goes back to the host.
+                GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
                 outcome = await RunOnThread(run).ConfigureAwait(false);
                 if (options.Trace.HasFlag(TraceSubjects.Statistics))
                 {
@@ -61,7 +54,7 @@ public static class Machine
         }
     }
 
-    private static MachineRun Start(MachineOptions options, KernelImage kernel, IConsoleSink sink)
+    private static MachineRun Start(MachineOptions options, IConsoleSink sink)
     {
         List<Stream> initrd = [];
         try
@@ -72,7 +65,11 @@ public static class Machine
             }
 
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, kernel, initrd, sink, trace, NullLogger.Instance);
+            return new MachineRun(options, KernelImage.Load(options.KernelPath), initrd, sink, trace, NullLogger.Instance);
+        }
+        catch (InvalidImageException error)
+        {
+            throw new MachineStartException(MachineStartFailure.BadImage, error.Message, error);
         }
         catch (DomainBuildException error)
         {

@@ -25,7 +25,7 @@ public sealed partial class MemoryTests
     }
 
     /// <summary>Resident kB of the guest's memory, the one private mapping of its size, and of all else.</summary>
-    private static (long Guest, long Rest) Measure(int process)
+    private static (long Guest, long Others) Measure(int process)
     {
         long guest = 0;
         long rest = 0;

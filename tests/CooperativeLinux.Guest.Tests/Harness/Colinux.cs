@@ -24,8 +24,8 @@ internal sealed class Colinux : IDisposable
         _process = Process.Start(start) ?? throw new InvalidOperationException("no process");
         _readers =
         [
-            StartReader(readScreen ?? _process.StandardOutput.BaseStream.Read, _output),
-            StartReader(_process.StandardError.BaseStream.Read, _errors),
+            StartReader(readScreen ?? (buffer => _process.StandardOutput.BaseStream.Read(buffer)), _output),
+            StartReader(buffer => _process.StandardError.BaseStream.Read(buffer), _errors),
         ];
     }
 

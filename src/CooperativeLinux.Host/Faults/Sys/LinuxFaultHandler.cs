@@ -106,8 +106,12 @@ internal static class LinuxFaultHandler
         0xFF, 0xE0, // jmp rax
         // default:
         0x57, // push rdi
+        0x41, 0x50, // push r8
+        0x50, // push rax
         0x31, 0xF6, // xor esi, esi
         0x41, 0xFF, 0x50, 0x08, // call [r8+SignalCall]
+        0x58, // pop rax
+        0x41, 0x58, // pop r8
         0x5F, // pop rdi
         0x41, 0xFF, 0x60, 0x10, // jmp [r8+RaiseCall]
     ];

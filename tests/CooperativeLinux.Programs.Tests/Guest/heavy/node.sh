@@ -1,0 +1,2 @@
+node /programs/heavy/program.js
+echo "status $?"
