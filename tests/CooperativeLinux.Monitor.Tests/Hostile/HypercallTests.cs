@@ -186,7 +186,7 @@ public sealed class HypercallTests(ITestOutputHelper output)
             case HypercallNumber.UpdateVaMapping:
                 call[1] = Pointer(random);
                 call[2] = ((ulong)random.Next(1100) << 12) | 7;
-                call[3] = random.Next(2) == 0 ? (ulong)random.Next(8) : Pointer(random) | (ulong)random.Next(4);
+                call[3] = random.Next(2) == 0 ? (ulong)random.Next(8) : Pointer(random) | (uint)random.Next(4);
                 break;
             case HypercallNumber.GrantTableOp:
                 call[1] = Pick(random, 2, 6, 8, 10);
