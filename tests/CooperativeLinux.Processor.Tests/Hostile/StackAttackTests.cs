@@ -33,7 +33,7 @@ public sealed unsafe class StackAttackTests
         ];
         foreach (Action<Assembler> access in accesses)
         {
-            for (int offset = -32; offset <= 32; offset += 4)
+            for (int offset = -32; offset <= 32; offset += TestScale.Count(1) > 1 ? 4 : 12)
             {
                 foreach (bool user in (ReadOnlySpan<bool>)[true, false])
                 {
