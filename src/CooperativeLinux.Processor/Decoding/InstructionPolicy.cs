@@ -174,6 +174,11 @@ internal sealed class InstructionPolicy
                 return Handling.Breakpoint;
         }
 
+        if (s_environment.Contains(mnemonic))
+        {
+            return Handling.Environment;
+        }
+
         switch (instruction.FlowControl)
         {
             case FlowControl.Call or FlowControl.IndirectCall:
@@ -189,11 +194,6 @@ internal sealed class InstructionPolicy
         if (s_nothing.Contains(mnemonic))
         {
             return Handling.Nothing;
-        }
-
-        if (s_environment.Contains(mnemonic))
-        {
-            return Handling.Environment;
         }
 
         if (s_interpreted.Contains(mnemonic))

@@ -182,7 +182,7 @@ internal sealed unsafe partial class Interpreter
         }
 
         bool vectors = (wanted & present & FeatureAvx) != 0;
-        if (vectors && !Read(address + AvxOffset, image[AvxOffset..]))
+        if ((wanted & FeatureAvx) != 0 && !Read(address + AvxOffset, image[AvxOffset..]))
         {
             return false;
         }

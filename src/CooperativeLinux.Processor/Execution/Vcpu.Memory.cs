@@ -562,6 +562,12 @@ public sealed unsafe partial class Vcpu
     internal bool TryCopy(ulong address, Span<byte> bytes, bool write, bool user, out GuestException fault)
     {
         fault = default;
+        if (!Mmu.IsCanonical(address + (ulong)bytes.Length - 1) && bytes.Length > 0)
+        {
+            fault = new GuestException(GuestException.GeneralProtection);
+            return false;
+        }
+
         int first = (int)Math.Min((ulong)bytes.Length, 4096 - (address & 0xFFF));
         byte* host = null;
 
