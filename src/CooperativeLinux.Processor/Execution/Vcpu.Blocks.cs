@@ -63,6 +63,9 @@ public sealed unsafe partial class Vcpu
     internal nint OnPoll()
     {
         Statistics.Polls++;
+
+        // Also reached when the pair stack is full and nobody asked for a poll.
+        _resetPairs = true;
         return Continue();
     }
 
