@@ -4,7 +4,6 @@ using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
 using CooperativeLinux.Monitor.Machine;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace CooperativeLinux;
 
@@ -65,7 +64,7 @@ public static class Machine
             }
 
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, KernelImage.Load(options.KernelPath), initrd, sink, trace, NullLogger.Instance);
+            return new MachineRun(options, KernelImage.Load(options.KernelPath), initrd, sink, trace);
         }
         catch (InvalidImageException error)
         {

@@ -1,5 +1,7 @@
 using CooperativeLinux.Configuration;
 using CooperativeLinux.Processor.Execution;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace CooperativeLinux;
 
@@ -23,6 +25,9 @@ public sealed record MachineOptions
 
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }
+
+    /// <summary>Receives warnings: what a guest did wrong, what does not exist here.</summary>
+    public ILoggerFactory Loggers { get; init; } = NullLoggerFactory.Instance;
 
     /// <summary>Sizes and stress switches of the processor.</summary>
     public ProcessorOptions Processor { get; init; } = new();

@@ -1,4 +1,5 @@
 using CooperativeLinux.Devices.Console;
+using CooperativeLinux.Devices.Xenbus;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
 using CooperativeLinux.Monitor.Machine;
@@ -20,9 +21,11 @@ internal sealed class MachineRun : IDisposable
     private readonly StoreRing _storeRing;
     private readonly BufferedConsoleSink _output;
     private readonly TailSink _tail;
+    private readonly MachineDevices _devices;
 
-    public MachineRun(MachineOptions options, KernelImage kernel, IReadOnlyList<Stream> initrd, IConsoleSink output, Action<string>? trace, ILogger logger)
+    public MachineRun(MachineOptions options, KernelImage kernel, IReadOnlyList<Stream> initrd, IConsoleSink output, Action<string>? trace)
     {
+        ILogger logger = options.Loggers.CreateLogger("machine");
         Guid uuid = Guid.NewGuid();
         _output = new BufferedConsoleSink(output);
         _counter = new HostTimestampCounter();
@@ -72,6 +75,7 @@ internal sealed class MachineRun : IDisposable
                 Console = (layout.ConsoleRingFrame, ConsolePort),
                 Store = (layout.StoreRingFrame, StorePort),
             });
+        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers });
         _domain.Load(layout, StorePort, ConsolePort);
     }
 
@@ -93,6 +97,7 @@ internal sealed class MachineRun : IDisposable
 
     public void Dispose()
     {
+        _devices.Dispose();
         Console.Dispose();
         _storeRing.Dispose();
         _domain.Dispose();

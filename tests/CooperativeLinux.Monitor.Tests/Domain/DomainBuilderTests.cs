@@ -431,11 +431,11 @@ public sealed class DomainBuilderTests
     }
 
     [Theory]
-    [InlineData("6.1", "amd64")]
-    [InlineData("6.12", "cloud-amd64")]
-    public void Build_DebianKernel_LoadsItWhereItsMappingSays(string series, string flavour)
+    [InlineData("6.1-generic")]
+    [InlineData("6.12-cloud")]
+    public async Task Build_DebianKernel_LoadsItWhereItsMappingSays(string flavour)
     {
-        KernelImage kernel = KernelImage.Load(KernelFiles.Find(series, flavour));
+        KernelImage kernel = KernelImage.Load(await KernelFiles.GetAsync(flavour));
         using GuestMemory memory = new(512 * MiB);
 
         DomainLayout layout = DomainBuilder.Build(memory, kernel, Parameters(512 * MiB, new byte[30 * MiB]));

@@ -1,0 +1,24 @@
+using CooperativeLinux.Devices.Xenbus;
+
+namespace CooperativeLinux;
+
+/// <summary>The PV devices of one boot, made from the options and plugged in before the guest runs.</summary>
+internal sealed class MachineDevices : IDisposable
+{
+    private readonly List<BackendDevice> _devices = [];
+
+    /// <param name="options">What the machine is to have.</param>
+    /// <param name="context">The domain.</param>
+    public MachineDevices(MachineOptions options, DeviceContext context)
+    {
+        foreach (BackendDevice device in _devices)
+        {
+            device.Start();
+        }
+    }
+
+    public void Dispose()
+    {
+        _devices.ForEach(device => device.Dispose());
+    }
+}
