@@ -13,35 +13,49 @@ public static class Machine
     private const int VcpuStackSize = 16 << 20;
 
     /// <summary>Runs a machine from start to end, with its console on standard input and output.</summary>
+    /// <param name="options">What the machine is made of.</param>
+    /// <param name="cancellationToken">Asks the guest to shut down; after <see cref="MachineOptions.StopTimeout"/> it is
+    /// switched off.</param>
+    /// <exception cref="OperationCanceledException">It was cancelled, and has ended in order or was switched off.</exception>
     /// <exception cref="MachineStartException">It could not be started.</exception>
     public static async Task<MachineResult> RunAsync(MachineOptions options, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
-        using CancellationTokenSource quit = new();
-        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
-        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
+        using MachineControl control = new(options.StopTimeout);
+        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, control);
+        control.Notice = terminal.ShowNotice;
+        using CancellationTokenRegistration stop = cancellationToken.Register(() =>
+        {
+            terminal.ShowOnTerminal("shutting down; once more ends it at once");
+            control.End();
+        });
         while (true)
         {
             DomainOutcome outcome;
             using (MachineRun run = Start(options, terminal))
             {
-                using CancellationTokenRegistration stop = end.Token.Register(() => run.Domain.Stop("stopped from outside"));
                 terminal.Connect(run.Console);
+                control.Connect(run);
 
                 // The unpacked kernel is in guest memory now; its copy, some 60 MB, goes back to the host.
                 GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
                 outcome = await RunOnThread(run).ConfigureAwait(false);
+                control.Disconnect();
                 if (options.Trace.HasFlag(TraceSubjects.Statistics))
                 {
                     WriteStatistics(run);
                 }
             }
 
-            cancellationToken.ThrowIfCancellationRequested();
-            if (outcome.Kind == DomainOutcomeKind.Reboot && !quit.IsCancellationRequested)
+            if (outcome.Kind == DomainOutcomeKind.Reboot && !control.IsEnding)
             {
                 continue;
+            }
+
+            if (outcome.Panic is null && outcome.Kind is not (DomainOutcomeKind.Crash or DomainOutcomeKind.Watchdog))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
             }
 
             return outcome.Kind switch

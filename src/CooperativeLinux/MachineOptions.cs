@@ -26,6 +26,9 @@ public sealed record MachineOptions
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }
 
+    /// <summary>How long a guest that is asked to end may take before it is switched off; zero: it is not asked.</summary>
+    public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>Receives warnings: what a guest did wrong, what does not exist here.</summary>
     public ILoggerFactory Loggers { get; init; } = NullLoggerFactory.Instance;
 

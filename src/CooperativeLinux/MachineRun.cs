@@ -55,6 +55,7 @@ internal sealed class MachineRun : IDisposable
         // The builder has cleared shared_info; the guest's time starts now.
         _domain.Clock.Rebase(0);
         Store = new XenStore(logger: logger);
+        Control = new DomainControl(Store);
         _storeRing = new StoreRing(Store, _domain.Memory, layout.StoreRingFrame, _domain.Events, logger: logger);
         _tail = new TailSink(_domain.ConsoleTail, _output);
         Console = new ConsoleBackend(_domain.Memory, layout.ConsoleRingFrame, _domain.Events, _tail, logger: logger);
@@ -82,6 +83,9 @@ internal sealed class MachineRun : IDisposable
     public ConsoleBackend Console { get; }
 
     public XenStore Store { get; }
+
+    /// <summary>Asks the guest for things.</summary>
+    public DomainControl Control { get; }
 
     public PvDomain Domain => _domain;
 

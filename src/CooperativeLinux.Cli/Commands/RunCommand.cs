@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using CooperativeLinux.Configuration;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
@@ -11,6 +12,9 @@ namespace CooperativeLinux.Cli.Commands;
 /// <summary><c>colinux run</c>: starts a guest in the foreground, with its console on the terminal.</summary>
 internal sealed class RunCommand
 {
+    private const double DefaultStopSeconds = 60;
+    private const int MaxStopSeconds = 86400;
+
     private readonly TextWriter _error;
     private readonly Func<MachineOptions, CancellationToken, Task<MachineResult>> _runMachine;
 
@@ -59,6 +63,22 @@ internal sealed class RunCommand
         Description = "Write what the guest shows on its console to this file as well",
     };
 
+    private readonly Option<double?> _stopTimeout = new("--stop-timeout")
+    {
+        HelpName = "SECONDS",
+        Description = "How long a guest may take to shut down when colinux gets a signal (SIGTERM, SIGINT, SIGHUP) before it is switched off; 0 switches it off at once [default: 60]",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            if (!double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) || seconds > MaxStopSeconds)
+            {
+                result.AddError($"--stop-timeout {text}: it is a number of seconds from 0 to {MaxStopSeconds}.");
+            }
+
+            return seconds;
+        },
+    };
+
     private readonly Option<TraceSubjects> _trace = new("--trace")
     {
         HelpName = "WHAT",
@@ -105,6 +125,7 @@ internal sealed class RunCommand
             run._noDefaultAppend,
             run._memory,
             run._log,
+            run._stopTimeout,
             run._trace,
             run._mirror,
         };
@@ -208,6 +229,7 @@ internal sealed class RunCommand
                 !parsed.GetValue(_noDefaultAppend), Environment.GetEnvironmentVariable("TERM"), parsed.GetValue(_append) ?? []),
             MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
+            StopTimeout = TimeSpan.FromSeconds(parsed.GetValue(_stopTimeout) ?? DefaultStopSeconds),
             Trace = parsed.GetValue(_trace),
         };
     }
