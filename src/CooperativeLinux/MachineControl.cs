@@ -165,7 +165,7 @@ internal sealed class MachineControl : IDisposable
             return $"this machine has at most {MemorySize.Format((long)maximum)}";
         }
 
-        run.Control.SetMemoryTarget((ulong)bytes >> 10);
+        run.Balancer.SetCeiling(bytes);
         return string.Create(CultureInfo.InvariantCulture, $"the guest may use {MemorySize.Format(bytes)} from now on");
     }
 

@@ -23,6 +23,12 @@ public sealed record MachineOptions
     /// <summary>The guest's memory in bytes, a multiple of 1 MiB.</summary>
     public long MemoryBytes { get; init; } = MemorySize.Default;
 
+    /// <summary>
+    /// If set, the guest's memory is elastic: what it does not need goes back to the host, except this many bytes. It takes a
+    /// guest that reports its memory (docs/control.md); others keep what they have touched.
+    /// </summary>
+    public long? LeastMemoryBytes { get; init; }
+
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }
 

@@ -1,4 +1,5 @@
 using CooperativeLinux.Devices.Console;
+using CooperativeLinux.Devices.Control;
 using CooperativeLinux.Devices.Xenbus;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
@@ -76,6 +77,7 @@ internal sealed class MachineRun : IDisposable
                 Console = (layout.ConsoleRingFrame, ConsolePort),
                 Store = (layout.StoreRingFrame, StorePort),
             });
+        Balancer = new MemoryBalancer(_domain, Store, options.LeastMemoryBytes);
         _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers });
         _domain.Load(layout, StorePort, ConsolePort);
     }
@@ -86,6 +88,9 @@ internal sealed class MachineRun : IDisposable
 
     /// <summary>Asks the guest for things.</summary>
     public DomainControl Control { get; }
+
+    /// <summary>Sets the guest's memory target.</summary>
+    public MemoryBalancer Balancer { get; }
 
     public PvDomain Domain => _domain;
 
@@ -101,6 +106,7 @@ internal sealed class MachineRun : IDisposable
 
     public void Dispose()
     {
+        Balancer.Dispose();
         _devices.Dispose();
         Console.Dispose();
         _storeRing.Dispose();

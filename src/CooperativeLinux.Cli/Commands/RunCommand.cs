@@ -41,19 +41,19 @@ internal sealed class RunCommand
         Description = $"Leave out what the kernel's command line starts with otherwise: {KernelCommandLine.Defaults} and the TERM of the terminal",
     };
 
-    private readonly Option<long?> _memory = new("--memory", "-m")
+    private readonly Option<MemoryRange?> _memory = new("--memory", "-m")
     {
-        HelpName = "SIZE",
-        Description = $"The guest's memory, such as 512M or 2G; a plain number means MiB [default: {MemorySize.Format(MemorySize.Default)}]",
+        HelpName = "SIZE|LEAST..MOST",
+        Description = $"The guest's memory, such as 512M or 2G; a plain number means MiB. With 256M..2G it has 2G, and what it does not need goes back to the host, down to 256M [default: {MemorySize.Format(MemorySize.Default)}]",
         CustomParser = result =>
         {
             string text = result.Tokens[0].Value;
-            if (!MemorySize.TryParse(text, out long bytes, out string reason))
+            if (!MemoryRange.TryParse(text, out MemoryRange range, out string reason))
             {
                 result.AddError($"--memory {text}: {reason}.");
             }
 
-            return bytes;
+            return range;
         },
     };
 
@@ -221,13 +221,18 @@ internal sealed class RunCommand
             }
         }
 
+        MemoryRange memory = parsed.GetValue(_memory) ?? new MemoryRange(MemorySize.Default, MemorySize.Default);
+        IReadOnlyList<string> appended = parsed.GetValue(_append) ?? [];
         return new MachineOptions
         {
             KernelPath = kernelPath,
             InitrdPaths = [.. initrdPaths.Select(Path.GetFullPath)],
             CommandLine = KernelCommandLine.Create(
-                !parsed.GetValue(_noDefaultAppend), Environment.GetEnvironmentVariable("TERM"), parsed.GetValue(_append) ?? []),
-            MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
+                !parsed.GetValue(_noDefaultAppend),
+                Environment.GetEnvironmentVariable("TERM"),
+                memory.IsElastic && !parsed.GetValue(_noDefaultAppend) ? [KernelCommandLine.Elastic, .. appended] : appended),
+            MemoryBytes = memory.Most,
+            LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             StopTimeout = TimeSpan.FromSeconds(parsed.GetValue(_stopTimeout) ?? DefaultStopSeconds),
             Trace = parsed.GetValue(_trace),
