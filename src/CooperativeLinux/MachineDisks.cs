@@ -42,5 +42,18 @@ internal sealed class MachineDisks : IDisposable
         _disks.ForEach(disk => disk.Disk.Dispose());
     }
 
-    private static Disk Open(DiskOption option) => RawDisk.Open(option.Path, option.IsReadOnly);
+    private static Disk Open(DiskOption option)
+    {
+        if (option.OverlayPath is not string overlay)
+        {
+            return RawDisk.Open(option.Path, option.IsReadOnly);
+        }
+
+        if (!File.Exists(overlay) && !option.IsReadOnly)
+        {
+            OverlayImage.Create(overlay, option.Path);
+        }
+
+        return OverlayDisk.Open(overlay, option.Path, option.IsReadOnly);
+    }
 }

@@ -14,6 +14,9 @@ public abstract class Disk : IDisposable
     /// <summary>Bytes in a sector, as a shift.</summary>
     public const int SectorShift = 9;
 
+    /// <summary>The most bytes a disk can have, 16 TiB: the largest file of common file systems.</summary>
+    public const long MaxLength = 1L << 44;
+
     /// <summary>Bytes that are best written together, at multiples of it.</summary>
     public const int PhysicalSectorSize = 4096;
 
@@ -43,6 +46,6 @@ public abstract class Disk : IDisposable
     /// <exception cref="NotSupportedException">The host cannot do that here.</exception>
     public abstract void Discard(long offset, long length);
 
-    /// <summary>Flushes and closes. Never throws for what the host does.</summary>
+    /// <summary>Makes what was written findable and closes. Never throws for what the host does.</summary>
     public abstract void Dispose();
 }

@@ -32,6 +32,7 @@ public sealed class RawDisk : Disk
         DiskFile file = DiskFile.Open(path, !isReadOnly);
         try
         {
+            RefuseOtherFormats(file);
             RawDisk disk = new(file);
             return disk.Length > 0 ? disk : throw new IOException($"the disk {path} has no sectors; give it a size with: colinux disk resize {path} 8G");
         }
@@ -39,6 +40,22 @@ public sealed class RawDisk : Disk
         {
             file.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>A file is never taken for more than its bytes, since the guest can write any header into its raw disk. But it is not run over either.</summary>
+    private static void RefuseOtherFormats(DiskFile file)
+    {
+        Span<byte> start = stackalloc byte[8];
+        file.Read(start, 0);
+        if (start.SequenceEqual(OverlayHeader.Magic))
+        {
+            throw new IOException($"{file.Path} is an overlay; name its base first: --disk BASE,overlay={file.Path}");
+        }
+
+        if (start[..4].SequenceEqual((ReadOnlySpan<byte>)[(byte)'Q', (byte)'F', (byte)'I', 0xfb]))
+        {
+            throw new IOException($"{file.Path} is a qcow2 image; make a raw one of it with: qemu-img convert -O raw");
         }
     }
 
@@ -70,6 +87,12 @@ public sealed class RawDisk : Disk
 
     /// <inheritdoc/>
     public override void Discard(long offset, long length) => _file.PunchHole(offset, length);
+
+    /// <summary>By what an overlay knows this disk again.</summary>
+    internal BaseIdentity Identify() => BaseIdentity.Of(_file);
+
+    /// <summary>Reads whole sectors; those behind the end are zero.</summary>
+    internal void ReadPadded(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Read(buffers, offset);
 
     /// <inheritdoc/>
     public override void Dispose() => _file.Dispose();
