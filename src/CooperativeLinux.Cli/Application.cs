@@ -24,6 +24,7 @@ internal sealed class Application
             RunCommand.Create(error, runMachine),
             FetchCommand.Create(output),
             ImageCommand.Create(output),
+            DiskCommand.Create(output),
         };
     }
 

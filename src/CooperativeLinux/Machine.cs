@@ -22,6 +22,7 @@ public static class Machine
     {
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
+<<<<<<< HEAD
         using MachineControl control = new(options.StopTimeout);
         using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, control);
         control.Notice = terminal.ShowNotice;
@@ -30,10 +31,16 @@ public static class Machine
             terminal.ShowOnTerminal("shutting down; once more ends it at once");
             control.End();
         });
+=======
+        using MachineDisks disks = new(options.Disks);
+        using CancellationTokenSource quit = new();
+        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
+        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
+>>>>>>> block
         while (true)
         {
             DomainOutcome outcome;
-            using (MachineRun run = Start(options, terminal))
+            using (MachineRun run = Start(options, disks, terminal))
             {
                 terminal.Connect(run.Console);
                 control.Connect(run);
@@ -67,7 +74,7 @@ public static class Machine
         }
     }
 
-    private static MachineRun Start(MachineOptions options, IConsoleSink sink)
+    private static MachineRun Start(MachineOptions options, MachineDisks disks, IConsoleSink sink)
     {
         List<Stream> initrd = [];
         try
@@ -78,7 +85,7 @@ public static class Machine
             }
 
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, KernelImage.Load(options.KernelPath), initrd, sink, trace);
+            return new MachineRun(options, disks, KernelImage.Load(options.KernelPath), initrd, sink, trace);
         }
         catch (InvalidImageException error)
         {

@@ -29,6 +29,9 @@ public sealed record MachineOptions
     /// </summary>
     public long? LeastMemoryBytes { get; init; }
 
+    /// <summary>The disks, in the order of their names.</summary>
+    public IReadOnlyList<DiskOption> Disks { get; init; } = [];
+
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }
 

@@ -24,7 +24,8 @@ internal sealed class MachineRun : IDisposable
     private readonly TailSink _tail;
     private readonly MachineDevices _devices;
 
-    public MachineRun(MachineOptions options, KernelImage kernel, IReadOnlyList<Stream> initrd, IConsoleSink output, Action<string>? trace)
+    public MachineRun(
+        MachineOptions options, MachineDisks disks, KernelImage kernel, IReadOnlyList<Stream> initrd, IConsoleSink output, Action<string>? trace)
     {
         ILogger logger = options.Loggers.CreateLogger("machine");
         Guid uuid = Guid.NewGuid();
@@ -78,7 +79,7 @@ internal sealed class MachineRun : IDisposable
                 Store = (layout.StoreRingFrame, StorePort),
             });
         Balancer = new MemoryBalancer(_domain, Store, options.LeastMemoryBytes);
-        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers });
+        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }, disks);
         _domain.Load(layout, StorePort, ConsolePort);
     }
 

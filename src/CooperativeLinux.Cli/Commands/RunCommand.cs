@@ -57,6 +57,35 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly Option<DiskOption[]> _disk = new("--disk", "-d")
+    {
+        HelpName = DiskOption.Syntax,
+        AllowMultipleArgumentsPerToken = false,
+        Arity = ArgumentArity.OneOrMore,
+        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there)",
+        CustomParser = result =>
+        {
+            List<DiskOption> disks = [];
+            foreach (string text in result.Tokens.Select(token => token.Value))
+            {
+                if (!DiskOption.TryParse(text, out DiskOption disk, out string reason))
+                {
+                    result.AddError($"--disk {text}: {reason}.");
+                    return [];
+                }
+
+                disks.Add(disk);
+            }
+
+            if (!DiskOption.TryAssignNames(disks, out _, out string error))
+            {
+                result.AddError($"--disk: {error}.");
+            }
+
+            return [.. disks];
+        },
+    };
+
     private readonly Option<string?> _log = new("--log")
     {
         HelpName = "FILE",
@@ -124,6 +153,7 @@ internal sealed class RunCommand
             run._append,
             run._noDefaultAppend,
             run._memory,
+            run._disk,
             run._log,
             run._stopTimeout,
             run._trace,
@@ -233,6 +263,7 @@ internal sealed class RunCommand
                 memory.IsElastic && !parsed.GetValue(_noDefaultAppend) ? [KernelCommandLine.Elastic, .. appended] : appended),
             MemoryBytes = memory.Most,
             LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
+            Disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))],
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             StopTimeout = TimeSpan.FromSeconds(parsed.GetValue(_stopTimeout) ?? DefaultStopSeconds),
             Trace = parsed.GetValue(_trace),
