@@ -22,7 +22,7 @@ public static class Machine
     {
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
-<<<<<<< HEAD
+        using MachineDisks disks = new(options.Disks);
         using MachineControl control = new(options.StopTimeout);
         using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, control);
         control.Notice = terminal.ShowNotice;
@@ -31,12 +31,6 @@ public static class Machine
             terminal.ShowOnTerminal("shutting down; once more ends it at once");
             control.End();
         });
-=======
-        using MachineDisks disks = new(options.Disks);
-        using CancellationTokenSource quit = new();
-        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
-        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
->>>>>>> block
         while (true)
         {
             DomainOutcome outcome;
