@@ -1,4 +1,4 @@
-using CooperativeLinux.Configuration;
+using CooperativeLinux.Boot;
 using CooperativeLinux.Devices.Console;
 using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
@@ -24,7 +24,7 @@ public static class Machine
         cancellationToken.ThrowIfCancellationRequested();
         using MachineDisks disks = new(options.Disks);
         using MachineControl control = new(options.StopTimeout);
-        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, control);
+        using MachineTerminal terminal = new(options.Output is { } output ? new StreamTerminal(output) : Terminal.Open(), options.LogPath, control);
         control.Notice = terminal.ShowNotice;
         using CancellationTokenRegistration stop = cancellationToken.Register(() =>
         {
@@ -70,16 +70,11 @@ public static class Machine
 
     private static MachineRun Start(MachineOptions options, MachineDisks disks, IConsoleSink sink)
     {
-        List<Stream> initrd = [];
         try
         {
-            foreach (string path in options.InitrdPaths)
-            {
-                initrd.Add(File.OpenRead(path));
-            }
-
+            using BootImages images = BootImages.Load(options, disks.First);
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, disks, KernelImage.Load(options.KernelPath), initrd, sink, trace);
+            return new MachineRun(options, disks, images.Kernel, images.Initrd, sink, trace);
         }
         catch (InvalidImageException error)
         {
@@ -96,10 +91,6 @@ public static class Machine
         catch (OutOfMemoryException error)
         {
             throw new MachineStartException(MachineStartFailure.Host, error.Message, error);
-        }
-        finally
-        {
-            initrd.ForEach(stream => stream.Dispose());
         }
     }
 

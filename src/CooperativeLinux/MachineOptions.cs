@@ -8,8 +8,11 @@ namespace CooperativeLinux;
 /// <summary>What a machine is made of.</summary>
 public sealed record MachineOptions
 {
-    /// <summary>The kernel: a stock <c>vmlinuz</c> as a distribution packages it.</summary>
-    public required string KernelPath { get; init; }
+    /// <summary>
+    /// The kernel: a stock <c>vmlinuz</c> as a distribution packages it. Null: <c>/vmlinuz</c> and <c>/initrd.img</c> of the
+    /// ext4 file system on the first disk, read at each boot.
+    /// </summary>
+    public required string? KernelPath { get; init; }
 
     /// <summary>
     /// The initramfs: archives that are given to the kernel one after the other, each starting at a multiple of
@@ -31,6 +34,12 @@ public sealed record MachineOptions
 
     /// <summary>The disks, in the order of their names.</summary>
     public IReadOnlyList<DiskOption> Disks { get; init; } = [];
+
+    /// <summary>
+    /// Receives what the guest writes to its console, in place of standard output; there is no input then. Null: the console is on
+    /// standard input and output.
+    /// </summary>
+    public Stream? Output { get; init; }
 
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }

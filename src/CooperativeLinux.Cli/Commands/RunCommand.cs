@@ -4,6 +4,7 @@ using CooperativeLinux.Configuration;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
+using CooperativeLinux.Guests.Machines;
 using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
 
@@ -18,10 +19,16 @@ internal sealed class RunCommand
     private readonly TextWriter _error;
     private readonly Func<MachineOptions, CancellationToken, Task<MachineResult>> _runMachine;
 
+    private readonly Argument<string?> _name = new("NAME")
+    {
+        Arity = ArgumentArity.ZeroOrOne,
+        Description = "A machine made with 'create' [default: Debian's kernel with a small guest]",
+    };
+
     private readonly Option<string?> _kernel = new("--kernel", "-k")
     {
-        HelpName = "FILE|SERIES",
-        Description = $"A kernel file (vmlinuz), or a Debian kernel to fetch: {string.Join(", ", KernelFlavour.Tested)} [default: {GuestOptions.DefaultFlavour}]",
+        HelpName = $"FILE|SERIES|{GuestOptions.DiskKernel}",
+        Description = $"A kernel file (vmlinuz), or a Debian kernel to fetch: {string.Join(", ", KernelFlavour.Tested)}; {GuestOptions.DiskKernel}: /vmlinuz and /initrd.img on the first disk, which is the root then [default: {GuestOptions.DefaultFlavour}]",
     };
 
     private readonly Option<string[]> _initrd = new("--initrd", "-i")
@@ -146,8 +153,9 @@ internal sealed class RunCommand
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
-        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without options: Debian's kernel with a small guest.")
+        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without a name and options: Debian's kernel with a small guest.")
         {
+            run._name,
             run._kernel,
             run._initrd,
             run._append,
@@ -195,11 +203,30 @@ internal sealed class RunCommand
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        MachineOptions options = await CreateOptionsAsync(parsed, cancellationToken).ConfigureAwait(false);
+        MachineOptions options = await CreateOptionsAsync(WithMachine(parsed), cancellationToken).ConfigureAwait(false);
 
         // The one place where the command meets the machine. The console belongs to the machine from here on.
         MachineResult result = await _runMachine(options, cancellationToken).ConfigureAwait(false);
         return (int)Report(result);
+    }
+
+    /// <summary>Adds the options in the configuration of the machine that is named.</summary>
+    private ParseResult WithMachine(ParseResult parsed)
+    {
+        if (parsed.GetValue(_name) is not string name)
+        {
+            return parsed;
+        }
+
+        Command command = parsed.CommandResult.Command;
+        MachineFolder machine = MachineCommands.Find(MachineStore.ForUser(), name);
+        ParserConfiguration configuration = new() { ResponseFileTokenReplacer = null };
+        ParseResult whole = command.Parse(
+            [.. MachineConfiguration.Read(machine, command, parsed), .. parsed.Tokens.SkipWhile(token => token.Value != command.Name).Skip(1).Select(token => token.Value)],
+            configuration);
+        return whole.Errors.Count == 0
+            ? whole
+            : throw new UserException(ExitCode.Usage, $"{machine.ConfigurationPath}: {whole.Errors[0].Message}");
     }
 
     private ExitCode Report(MachineResult result)
@@ -231,9 +258,22 @@ internal sealed class RunCommand
             CheckReadable(initrd, "initramfs");
         }
 
-        string kernelPath;
+        IReadOnlyList<DiskOption> disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))];
+        IReadOnlyList<string> appended = parsed.GetValue(_append) ?? [];
+        string? kernelPath;
         IReadOnlyList<string> initrdPaths = initrds;
-        if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
+        if (kernelText == GuestOptions.DiskKernel)
+        {
+            if (disks.Count == 0)
+            {
+                throw new UserException(ExitCode.Usage, $"--kernel {GuestOptions.DiskKernel} needs a disk; name one with --disk");
+            }
+
+            // Words that come later win, so the user's own root does.
+            kernelPath = null;
+            appended = [$"root=/dev/{disks[0].Name ?? "xvda"} ro", .. appended];
+        }
+        else if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
         {
             CheckReadable(kernelText, "kernel");
             kernelPath = Path.GetFullPath(kernelText);
@@ -252,7 +292,6 @@ internal sealed class RunCommand
         }
 
         MemoryRange memory = parsed.GetValue(_memory) ?? new MemoryRange(MemorySize.Default, MemorySize.Default);
-        IReadOnlyList<string> appended = parsed.GetValue(_append) ?? [];
         return new MachineOptions
         {
             KernelPath = kernelPath,
@@ -263,7 +302,7 @@ internal sealed class RunCommand
                 memory.IsElastic && !parsed.GetValue(_noDefaultAppend) ? [KernelCommandLine.Elastic, .. appended] : appended),
             MemoryBytes = memory.Most,
             LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
-            Disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))],
+            Disks = disks,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             StopTimeout = TimeSpan.FromSeconds(parsed.GetValue(_stopTimeout) ?? DefaultStopSeconds),
             Trace = parsed.GetValue(_trace),
