@@ -47,6 +47,9 @@ public sealed record MachineOptions
     /// <summary>How long a guest that is asked to end may take before it is switched off; zero: it is not asked.</summary>
     public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>Time of day: where the guest's clock starts, and what it is set to after the host slept.</summary>
+    public TimeProvider WallClock { get; init; } = TimeProvider.System;
+
     /// <summary>Receives warnings: what a guest did wrong, what does not exist here.</summary>
     public ILoggerFactory Loggers { get; init; } = NullLoggerFactory.Instance;
 

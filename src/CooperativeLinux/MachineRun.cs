@@ -23,6 +23,7 @@ internal sealed class MachineRun : IDisposable
     private readonly BufferedConsoleSink _output;
     private readonly TailSink _tail;
     private readonly MachineDevices _devices;
+    private readonly HostSleepWatch _sleepWatch;
 
     public MachineRun(
         MachineOptions options, MachineDisks disks, KernelImage kernel, IReadOnlyList<Stream> initrd, IConsoleSink output, Action<string>? trace)
@@ -36,6 +37,7 @@ internal sealed class MachineRun : IDisposable
             {
                 MemorySize = (ulong)options.MemoryBytes,
                 Counter = _counter,
+                WallClock = options.WallClock,
                 Uuid = uuid,
                 EmergencyConsole = _output.Write,
                 HypercallTrace = trace,
@@ -79,6 +81,7 @@ internal sealed class MachineRun : IDisposable
                 Store = (layout.StoreRingFrame, StorePort),
             });
         Balancer = new MemoryBalancer(_domain, Store, options.LeastMemoryBytes);
+        _sleepWatch = new HostSleepWatch(_domain.Clock, Control, options.WallClock);
         _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }, disks);
         _domain.Load(layout, StorePort, ConsolePort);
     }
@@ -107,6 +110,7 @@ internal sealed class MachineRun : IDisposable
 
     public void Dispose()
     {
+        _sleepWatch.Dispose();
         Balancer.Dispose();
         _devices.Dispose();
         Console.Dispose();

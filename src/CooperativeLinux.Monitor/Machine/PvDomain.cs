@@ -46,7 +46,7 @@ public sealed unsafe partial class PvDomain : IDisposable
         _table = new VcpuTable(count);
         Events = new EventChannels(Memory, count, _table);
         Grants = new GrantTable(Memory);
-        Clock = new PvClock(Events.SharedInfo, Events.Vcpus, options.Counter);
+        Clock = new PvClock(Events.SharedInfo, Events.Vcpus, options.Counter, options.WallClock);
         _timers = new VcpuTimers(Clock, Events, _table);
         _processors = new Vcpu[count];
         _exits = new VcpuExits[count];

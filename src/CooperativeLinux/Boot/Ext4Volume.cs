@@ -209,8 +209,13 @@ internal sealed class Ext4Volume
         byte[] descriptor = new byte[_descriptorSize];
         ReadBytes(_descriptors + ((long)group * _descriptorSize), descriptor);
         ulong table = U32(descriptor, 8) | (_descriptorSize >= 64 ? (ulong)U32(descriptor, 0x28) << 32 : 0);
+        if (table > (ulong)(_disk.Length / _blockSize))
+        {
+            throw new InvalidDataException("its ext4 file system is damaged: a group makes no sense");
+        }
+
         byte[] raw = new byte[128];
-        ReadBytes(checked((long)(table * (uint)_blockSize)) + ((long)((number - 1) % _inodesPerGroup) * _inodeSize), raw);
+        ReadBytes(((long)table * _blockSize) + ((long)((number - 1) % _inodesPerGroup) * _inodeSize), raw);
         return new Inode(raw);
     }
 
