@@ -22,6 +22,9 @@ internal static class DebianRootFiles
         tree.AddText("etc/fstab", "# <device> <folder> <type> <options> <dump> <check>\n/dev/xvda / ext4 errors=remount-ro 0 1\n");
         tree.AddText("etc/default/locale", "LANG=C.UTF-8\n");
         tree.AddText("etc/systemd/network/20-wired.network", "[Match]\nType=ether\n\n[Network]\nDHCP=yes\n");
+
+        // networkd asks for wireless networks, which would load drivers that complain about firmware.
+        tree.AddText("etc/modprobe.d/colinux.conf", "blacklist cfg80211\n");
         AddConsole(tree);
         AddInitramfs(tree);
         tree.AddText("usr/local/lib/colinux/memory.sh", InitLayer.Script("memory.sh"), Executable);
