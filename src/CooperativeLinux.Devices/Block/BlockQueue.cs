@@ -126,8 +126,10 @@ internal sealed class BlockQueue : IDisposable
             isTaken = !_hasBarrier && !_isStopping && _ring.TryTake(request.Slot);
             if (isTaken)
             {
-                isMore = _ring.Available > 0 && _idle > 0;
                 _hasBarrier = request.Slot[0] == (byte)BlockOperation.WriteBarrier;
+
+                // This thread will be busy: the next request is for one that waits.
+                isMore = !_hasBarrier && Volatile.Read(ref _idle) > 0 && _ring.RequestNotification();
             }
             else
             {

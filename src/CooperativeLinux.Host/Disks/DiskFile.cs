@@ -9,7 +9,9 @@ namespace CooperativeLinux.Host.Disks;
 /// <remarks>Transfers fail with an <see cref="IOException"/> whose message is the host's reason.</remarks>
 public abstract class DiskFile : IDisposable
 {
-    private protected DiskFile(string path, bool isWritable)
+    /// <param name="path">Where it is, for messages.</param>
+    /// <param name="isWritable">Whether it can be written.</param>
+    protected DiskFile(string path, bool isWritable)
     {
         Path = path;
         IsWritable = isWritable;
