@@ -52,6 +52,10 @@ public abstract class DiskFile : IDisposable
     /// <param name="offset">Position of the first byte.</param>
     public abstract void Read(ReadOnlySpan<IoBuffer> buffers, long offset);
 
+    /// <summary>Fills the buffers from the file if that takes no waiting, because the host has the content in memory.</summary>
+    /// <returns>Whether it did; if not, the buffers may hold anything.</returns>
+    public virtual bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset) => false;
+
     /// <summary>Writes the buffers. Durable only after a <see cref="Flush"/>.</summary>
     /// <param name="buffers">At most 1024 pieces.</param>
     /// <param name="offset">Position of the first byte.</param>

@@ -100,6 +100,14 @@ public sealed class OverlayDisk : Disk
     }
 
     /// <inheritdoc/>
+    public override bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset)
+    {
+        long end = offset + IoBuffer.TotalLength(buffers);
+        return FindRun(offset, end, out bool isHeld) == end
+            && (isHeld ? _file.TryReadCached(buffers, OverlayLayout.DataOffset(offset)) : _base.TryReadCached(buffers, offset));
+    }
+
+    /// <inheritdoc/>
     public override void Write(ReadOnlySpan<IoBuffer> buffers, long offset)
     {
         long end = offset + IoBuffer.TotalLength(buffers);

@@ -65,6 +65,9 @@ public sealed class RawDisk : Disk
     public override void Read(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Read(buffers, offset);
 
     /// <inheritdoc/>
+    public override bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.TryReadCached(buffers, offset);
+
+    /// <inheritdoc/>
     public override void Write(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Write(buffers, offset);
 
     /// <inheritdoc/>
