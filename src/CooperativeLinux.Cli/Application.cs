@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using CooperativeLinux.Cli.Commands;
 using CooperativeLinux.Guests;
 
@@ -31,6 +32,9 @@ internal sealed class Application
         };
     }
 
+    private static string FullName(CommandResult result) =>
+        result.Parent is CommandResult parent ? $"{FullName(parent)} {result.Command.Name}" : "colinux";
+
     /// <summary>Runs one command line.</summary>
     /// <returns>The exit code; <see cref="ExitCode.Interrupted"/> if it was cancelled.</returns>
     public async Task<ExitCode> RunAsync(string[] arguments, CancellationToken cancellationToken)
@@ -42,8 +46,7 @@ internal sealed class Application
             ErrorReport.Write(_error, parsed.UnmatchedTokens.Count > 0
                 ? $"unknown command or option '{parsed.UnmatchedTokens[0]}'"
                 : parsed.Errors[0].Message);
-            string command = parsed.CommandResult.Command == _root ? "colinux" : "colinux " + parsed.CommandResult.Command.Name;
-            _error.WriteLine($"Try '{command} --help'.");
+            _error.WriteLine($"Try '{FullName(parsed.CommandResult)} --help'.");
             return ExitCode.Usage;
         }
 

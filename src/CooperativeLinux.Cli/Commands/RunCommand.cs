@@ -305,6 +305,7 @@ internal sealed class RunCommand
             Disks = disks,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             StopTimeout = TimeSpan.FromSeconds(parsed.GetValue(_stopTimeout) ?? DefaultStopSeconds),
+            Loggers = new DeviceWarnings(_error),
             Trace = parsed.GetValue(_trace),
         };
     }

@@ -74,7 +74,7 @@ public sealed class BlockBackend : BackendDevice
         SharedRing ring = new(MapRing(), BlockRequest.SlotSize);
         BlockQueue queue = new(_disk, Context.Grants, ring, ThreadCount, _deviceName, Logger, Fail);
         _queue = queue;
-        queue.Start(BindChannel("event-channel", queue.Wake));
+        queue.Start(BindChannel("event-channel", queue.Notify));
     }
 
     /// <inheritdoc/>

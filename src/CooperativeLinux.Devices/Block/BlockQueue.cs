@@ -1,5 +1,7 @@
+using System.Numerics;
 using CooperativeLinux.Devices.Block.Storage;
 using CooperativeLinux.Devices.Xenbus;
+using CooperativeLinux.Host.Timing;
 using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Grants;
 using Microsoft.Extensions.Logging;
@@ -9,12 +11,19 @@ namespace CooperativeLinux.Devices.Block;
 using Monitor = System.Threading.Monitor;
 
 /// <summary>
-/// Carries out the requests of one ring on a few threads, so that several are in flight and no vCPU waits for the host. Threads take
-/// from the ring and answer under a lock, and move data outside it; a thread that leaves requests behind wakes another one.
+/// Carries out the requests of one ring. What needs waiting for the host is done by a few threads, so that several requests are in flight
+/// and no vCPU waits; small reads of what the host has in memory are done at once by the vCPU that asks, which is less work than waking a
+/// thread. The ring is used under a lock that nobody holds while waiting.
 /// </summary>
 internal sealed class BlockQueue : IDisposable
 {
     private const int ThreadStackSize = 256 << 10;
+
+    /// <summary>Bytes of the largest read that a vCPU does itself: beyond it, copying costs more than waking a thread.</summary>
+    private const int MaxReadAtOnce = 64 << 10;
+
+    /// <summary>Bytes a vCPU reads for one notification.</summary>
+    private const int MaxReadsAtOnce = 4 * MaxReadAtOnce;
 
     private readonly Disk _disk;
     private readonly GrantTable _grants;
@@ -23,11 +32,14 @@ internal sealed class BlockQueue : IDisposable
     private readonly string _name;
     private readonly Action<string> _onBroken;
     private readonly Thread[] _threads;
-    private readonly SemaphoreSlim _wake = new(0);
+    private readonly PreciseEvent[] _events;
     private readonly object _gate = new();
-    private HostChannel? _channel;
-    private int _wakeups;
-    private int _idle;
+
+    // Requests that a vCPU took and could not do, and objects for further ones.
+    private readonly Queue<BlockRequest> _handedOver = [];
+    private readonly Stack<BlockRequest> _spare = [];
+    private volatile HostChannel? _channel;
+    private ulong _idle;
     private bool _hasBarrier;
     private bool _isReportedBroken;
     private int _hasReportedDefect;
@@ -37,12 +49,13 @@ internal sealed class BlockQueue : IDisposable
     /// <param name="disk">Where the data are.</param>
     /// <param name="grants">The guest's grants.</param>
     /// <param name="ring">The ring.</param>
-    /// <param name="threadCount">Requests carried out at the same time.</param>
+    /// <param name="threadCount">Requests carried out at the same time; at most 64.</param>
     /// <param name="name">For messages.</param>
     /// <param name="logger">Told once about the first defect of the guest and the first failure of the host.</param>
     /// <param name="onBroken">Called once with the reason when the ring cannot be served any more; on any thread.</param>
     public BlockQueue(Disk disk, GrantTable grants, SharedRing ring, int threadCount, string name, ILogger logger, Action<string> onBroken)
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(threadCount, 64);
         _disk = disk;
         _grants = grants;
         _ring = ring;
@@ -50,26 +63,32 @@ internal sealed class BlockQueue : IDisposable
         _logger = logger;
         _onBroken = onBroken;
         _threads = new Thread[threadCount];
+        _events = new PreciseEvent[threadCount];
+        for (int i = 0; i < threadCount; i++)
+        {
+            _events[i] = PreciseEvent.Create();
+        }
     }
 
     /// <summary>Starts serving.</summary>
-    /// <param name="channel">Tells the guest about answers. Its notifications go to <see cref="Wake"/>.</param>
+    /// <param name="channel">Tells the guest about answers. Its notifications go to <see cref="Notify"/>.</param>
     public void Start(HostChannel channel)
     {
         _channel = channel;
         for (int i = 0; i < _threads.Length; i++)
         {
-            _threads[i] = new Thread(Serve, ThreadStackSize) { IsBackground = true, Name = $"{_name} {i}" };
+            int number = i;
+            _threads[i] = new Thread(() => Serve(number), ThreadStackSize) { IsBackground = true, Name = $"{_name} {i}" };
             _threads[i].Start();
         }
     }
 
-    /// <summary>There may be requests. Any thread; does not block.</summary>
-    public void Wake()
+    /// <summary>There may be requests. Any thread; does not wait.</summary>
+    public void Notify()
     {
-        if (Interlocked.Exchange(ref _wakeups, 1) == 0)
+        if (!TryServeAtOnce())
         {
-            _wake.Release();
+            WakeThread();
         }
     }
 
@@ -81,70 +100,181 @@ internal sealed class BlockQueue : IDisposable
             return;
         }
 
+        // No notifications from here on.
+        _channel?.Dispose();
         lock (_gate)
         {
             _isStopping = true;
             Monitor.PulseAll(_gate);
         }
 
-        _wake.Release(_threads.Length);
+        foreach (PreciseEvent wake in _events)
+        {
+            wake.Set();
+        }
+
         foreach (Thread? thread in _threads)
         {
             thread?.Join();
         }
 
-        _channel?.Dispose();
-        _wake.Dispose();
+        // A late notification may still set one; with nobody waiting that does not touch the host's object.
+        foreach (PreciseEvent wake in _events)
+        {
+            wake.Dispose();
+        }
     }
 
-    private void Serve()
+    private void WakeThread()
+    {
+        ulong idle = Volatile.Read(ref _idle);
+        while (idle != 0)
+        {
+            ulong seen = Interlocked.CompareExchange(ref _idle, idle & (idle - 1), idle);
+            if (seen == idle)
+            {
+                _events[BitOperations.TrailingZeroCount(idle)].Set();
+                return;
+            }
+
+            idle = seen;
+        }
+
+        // All are busy, and look at the ring before they wait.
+    }
+
+    private void Serve(int number)
     {
         BlockRequest request = new(_grants);
         while (!_isStopping)
         {
-            if (TryTake(request))
+            if (TryTake(ref request, 1UL << number))
             {
                 Finish(request, Execute(request));
-                continue;
-            }
-
-            _wake.Wait();
-            Interlocked.Decrement(ref _idle);
-
-            // What comes from here on wakes another thread; what came before is looked at now.
-            Interlocked.Exchange(ref _wakeups, 0);
-        }
-    }
-
-    private bool TryTake(BlockRequest request)
-    {
-        bool isTaken;
-        bool isMore = false;
-        lock (_gate)
-        {
-            // A barrier in flight: its thread goes on alone, and wakes the others afterwards.
-            isTaken = !_hasBarrier && !_isStopping && _ring.TryTake(request.Slot);
-            if (isTaken)
-            {
-                isMore = _ring.Available > 0 && _idle > 0;
-                _hasBarrier = request.Slot[0] == (byte)BlockOperation.WriteBarrier;
             }
             else
             {
-                // From here on a notification finds this thread waiting.
-                Interlocked.Increment(ref _idle);
-                isMore = !_hasBarrier && _ring.RequestNotification();
-
-                ReportIfBroken();
+                _events[number].Wait(PreciseEvent.Infinite);
             }
+        }
+    }
+
+    /// <summary>Takes a request, or says that this thread waits for one.</summary>
+    private bool TryTake(ref BlockRequest request, ulong thread)
+    {
+        bool isMore;
+        lock (_gate)
+        {
+            if (_isStopping)
+            {
+                return false;
+            }
+
+            if (_handedOver.TryDequeue(out BlockRequest? handed))
+            {
+                _spare.Push(request);
+                request = handed;
+                return true;
+            }
+
+            // A barrier in flight: its thread goes on alone, and looks for more afterwards.
+            if (!_hasBarrier && _ring.TryTake(request.Slot))
+            {
+                _hasBarrier = request.Slot[0] == (byte)BlockOperation.WriteBarrier;
+
+                // This thread will be busy: the next request is for one that waits.
+                isMore = !_hasBarrier && Volatile.Read(ref _idle) != 0 && _ring.RequestNotification();
+                if (isMore)
+                {
+                    WakeThread();
+                }
+
+                return true;
+            }
+
+            // From here on a notification finds this thread waiting.
+            Interlocked.Or(ref _idle, thread);
+            isMore = !_hasBarrier && _ring.RequestNotification();
+            ReportIfBroken();
         }
 
         if (isMore)
         {
-            Wake();
+            WakeThread();
         }
 
-        return isTaken;
+        return false;
+    }
+
+    /// <summary>Answers small reads of what the host has in memory, as long as no other kind of request is next.</summary>
+    /// <returns>Whether nothing is left to do.</returns>
+    private bool TryServeAtOnce()
+    {
+        if (_isStopping || _channel is not HostChannel channel || !Monitor.TryEnter(_gate))
+        {
+            return false;
+        }
+
+        bool isAnswered = false;
+        bool isDone = true;
+        try
+        {
+            int budget = MaxReadsAtOnce;
+            Span<byte> start = stackalloc byte[2];
+            Span<byte> response = stackalloc byte[BlockRequest.ResponseSize];
+            while (_ring.RequestNotification())
+            {
+                bool isRead = _ring.TryPeek(start)
+                    && (start[0] == (byte)BlockOperation.Read || (start[0] == (byte)BlockOperation.Indirect && start[1] == (byte)BlockOperation.Read));
+                if (!isRead || budget <= 0 || _hasBarrier || _isStopping)
+                {
+                    isDone = false;
+                    break;
+                }
+
+                BlockRequest request = _spare.TryPop(out BlockRequest? spare) ? spare : new BlockRequest(_grants);
+                if (_ring.TryTake(request.Slot) && TryReadAtOnce(request))
+                {
+                    budget -= (int)request.Length;
+                    request.WriteResponse(response, BlockStatus.Okay);
+                    _ring.Put(response);
+                    isAnswered = true;
+                    _spare.Push(request);
+                }
+                else
+                {
+                    _handedOver.Enqueue(request);
+                    WakeThread();
+                }
+            }
+
+            isAnswered = isAnswered && _ring.Publish();
+            isDone = isDone && !_ring.IsBroken;
+        }
+        finally
+        {
+            Monitor.Exit(_gate);
+        }
+
+        if (isAnswered)
+        {
+            channel.Notify();
+        }
+
+        return isDone;
+    }
+
+    private bool TryReadAtOnce(BlockRequest request)
+    {
+        request.Parse(_disk.Length);
+        if (request.Defect is not null || request.Operation != BlockOperation.Read || request.Length is 0 or > MaxReadAtOnce
+            || !_disk.TryReadCached(request.Buffers, request.Offset))
+        {
+            return false;
+        }
+
+        request.AnnounceWrites();
+        return true;
     }
 
     private void ReportIfBroken()

@@ -9,7 +9,9 @@ namespace CooperativeLinux.Host.Disks;
 /// <remarks>Transfers fail with an <see cref="IOException"/> whose message is the host's reason.</remarks>
 public abstract class DiskFile : IDisposable
 {
-    private protected DiskFile(string path, bool isWritable)
+    /// <param name="path">Where it is, for messages.</param>
+    /// <param name="isWritable">Whether it can be written.</param>
+    protected DiskFile(string path, bool isWritable)
     {
         Path = path;
         IsWritable = isWritable;
@@ -49,6 +51,10 @@ public abstract class DiskFile : IDisposable
     /// <param name="buffers">At most 1024 pieces.</param>
     /// <param name="offset">Position of the first byte.</param>
     public abstract void Read(ReadOnlySpan<IoBuffer> buffers, long offset);
+
+    /// <summary>Fills the buffers from the file if that takes no waiting, because the host has the content in memory.</summary>
+    /// <returns>Whether it did; if not, the buffers may hold anything.</returns>
+    public virtual bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset) => false;
 
     /// <summary>Writes the buffers. Durable only after a <see cref="Flush"/>.</summary>
     /// <param name="buffers">At most 1024 pieces.</param>

@@ -34,6 +34,12 @@ public abstract class Disk : IDisposable
     /// <param name="offset">Position in bytes; the whole lies within the disk.</param>
     public abstract void Read(ReadOnlySpan<IoBuffer> buffers, long offset);
 
+    /// <summary>Reads whole sectors if that takes no waiting.</summary>
+    /// <param name="buffers">At most 1024 pieces.</param>
+    /// <param name="offset">Position in bytes; the whole lies within the disk.</param>
+    /// <returns>Whether it did; if not, the buffers may hold anything.</returns>
+    public virtual bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset) => false;
+
     /// <summary>Writes whole sectors. Durable only after a <see cref="Flush"/>.</summary>
     /// <param name="buffers">At most 1024 pieces.</param>
     /// <param name="offset">Position in bytes; the whole lies within the disk.</param>

@@ -10,23 +10,11 @@ public static class DiskImage
     /// <summary>Makes a raw disk of zeros, which takes no storage until it is written.</summary>
     /// <param name="path">Where nothing is yet.</param>
     /// <param name="length">Bytes, a multiple of the sector size.</param>
-    public static void Create(string path, long length)
+    public static void Create(string path, long length) => CreateFile(path, file =>
     {
-        DiskFile file = DiskFile.Create(path);
-        try
-        {
-            file.SetLength(length);
-            file.Flush();
-        }
-        catch
-        {
-            file.Dispose();
-            File.Delete(path);
-            throw;
-        }
-
-        file.Dispose();
-    }
+        file.SetLength(length);
+        file.Flush();
+    });
 
     /// <summary>Changes the size of a raw disk or an overlay.</summary>
     /// <param name="path">The disk.</param>
@@ -65,6 +53,23 @@ public static class DiskImage
                 : [("format", "raw"), ("size", Bytes(file.Length)), ("on the host", Bytes(file.AllocatedLength))];
     }
 
+    /// <summary>Makes a file, which is gone again if that fails.</summary>
+    internal static void CreateFile(string path, Action<DiskFile> fill)
+    {
+        DiskFile file = DiskFile.Create(path);
+        try
+        {
+            fill(file);
+            file.Dispose();
+        }
+        catch
+        {
+            file.Dispose();
+            File.Delete(path);
+            throw;
+        }
+    }
+
     /// <summary>A number of bytes for people, exact and in the largest unit below it.</summary>
     internal static string Bytes(long bytes)
     {
@@ -92,8 +97,8 @@ public static class DiskImage
 
     private static bool IsOverlay(DiskFile file)
     {
-        Span<byte> start = stackalloc byte[8];
+        Span<byte> start = stackalloc byte[Disk.SectorSize];
         file.Read(start, 0);
-        return start.SequenceEqual(OverlayHeader.Magic);
+        return start.StartsWith(OverlayHeader.Magic);
     }
 }

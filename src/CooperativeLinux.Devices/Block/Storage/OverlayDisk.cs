@@ -42,10 +42,14 @@ public sealed class OverlayDisk : Disk
     /// <param name="basePath">The base, which must be as it was when the overlay was made.</param>
     /// <param name="isReadOnly">Whether the overlay will not be written.</param>
     /// <exception cref="IOException">One of them cannot be used, or they do not belong together; the message is one line for the user.</exception>
-    public static OverlayDisk Open(string path, string basePath, bool isReadOnly)
+    public static OverlayDisk Open(string path, string basePath, bool isReadOnly) =>
+        Open(DiskFile.Open(path, !isReadOnly), () => RawDisk.Open(basePath, isReadOnly: true));
+
+    /// <summary>Takes an open overlay over.</summary>
+    internal static OverlayDisk Open(DiskFile file, Func<RawDisk> openBase)
     {
         RawDisk? baseDisk = null;
-        DiskFile file = DiskFile.Open(path, !isReadOnly);
+        string path = file.Path;
         try
         {
             OverlayHeader header = OverlayHeader.Read(file);
@@ -54,7 +58,8 @@ public sealed class OverlayDisk : Disk
                 throw new IOException($"writing the overlay {path} into its base was interrupted; finish it with: colinux disk commit {path}");
             }
 
-            baseDisk = RawDisk.Open(basePath, isReadOnly: true);
+            baseDisk = openBase();
+            string basePath = baseDisk.Description;
             if (baseDisk.Identify().Difference(header.Base) is string difference)
             {
                 throw new IOException(
@@ -92,6 +97,14 @@ public sealed class OverlayDisk : Disk
 
             position = runEnd;
         }
+    }
+
+    /// <inheritdoc/>
+    public override bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset)
+    {
+        long end = offset + IoBuffer.TotalLength(buffers);
+        return FindRun(offset, end, out bool isHeld) == end
+            && (isHeld ? _file.TryReadCached(buffers, OverlayLayout.DataOffset(offset)) : _base.TryReadCached(buffers, offset));
     }
 
     /// <inheritdoc/>

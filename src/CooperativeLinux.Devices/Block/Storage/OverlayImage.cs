@@ -20,25 +20,14 @@ public static class OverlayImage
             throw new IOException($"an overlay is at least as large as its base; {basePath} has {baseDisk.Length} bytes");
         }
 
-        OverlayHeader header = new()
-        {
-            DiskLength = length ?? baseDisk.Length,
-            Base = baseDisk.Identify(),
-            BasePath = PathFrom(path, basePath),
-        };
-        DiskFile file = DiskFile.Create(path);
-        try
-        {
-            header.Write(file);
-        }
-        catch
-        {
-            file.Dispose();
-            File.Delete(path);
-            throw;
-        }
+        DiskImage.CreateFile(path, file => Create(file, baseDisk, length ?? baseDisk.Length));
+    }
 
-        file.Dispose();
+    /// <summary>The same with an open, empty file.</summary>
+    internal static void Create(DiskFile file, RawDisk baseDisk, long length)
+    {
+        OverlayHeader header = new() { DiskLength = length, Base = baseDisk.Identify(), BasePath = PathFrom(file.Path, baseDisk.Description) };
+        header.Write(file);
     }
 
     /// <summary>Writes what an overlay holds into its base, and empties the overlay. Can be repeated after an interruption at any moment.</summary>
@@ -49,8 +38,16 @@ public static class OverlayImage
     {
         using DiskFile file = DiskFile.Open(path, isWritable: true);
         OverlayHeader header = OverlayHeader.Read(file);
-        basePath ??= FullBasePath(path, header);
-        using DiskFile baseFile = DiskFile.Open(basePath, isWritable: true);
+        using DiskFile baseFile = DiskFile.Open(basePath ?? FullBasePath(path, header), isWritable: true);
+        return Commit(file, baseFile);
+    }
+
+    /// <summary>The same with open files.</summary>
+    internal static long Commit(DiskFile file, DiskFile baseFile)
+    {
+        string path = file.Path;
+        string basePath = baseFile.Path;
+        OverlayHeader header = OverlayHeader.Read(file);
         if (!header.IsCommitting)
         {
             if (BaseIdentity.Of(baseFile).Difference(header.Base) is string difference)
@@ -88,8 +85,14 @@ public static class OverlayImage
     public static void Resize(string path, long length, bool mayShrink)
     {
         using DiskFile file = DiskFile.Open(path, isWritable: true);
+        Resize(file, length, mayShrink);
+    }
+
+    /// <summary>The same with an open file.</summary>
+    internal static void Resize(DiskFile file, long length, bool mayShrink)
+    {
         OverlayHeader header = OverlayHeader.Read(file);
-        DiskImage.CheckResize(path, header.DiskLength, length, mayShrink);
+        DiskImage.CheckResize(file.Path, header.DiskLength, length, mayShrink);
         if (length < header.DiskLength)
         {
             header = (header with { DiskLength = length }).Write(file);

@@ -27,14 +27,16 @@ public sealed class RawDisk : Disk
     /// <param name="path">File or block device.</param>
     /// <param name="isReadOnly">Whether it will not be written; several may then have it open.</param>
     /// <exception cref="IOException">It cannot be used; the message is one line for the user.</exception>
-    public static RawDisk Open(string path, bool isReadOnly)
+    public static RawDisk Open(string path, bool isReadOnly) => Open(DiskFile.Open(path, !isReadOnly));
+
+    /// <summary>Takes an open file over.</summary>
+    internal static RawDisk Open(DiskFile file)
     {
-        DiskFile file = DiskFile.Open(path, !isReadOnly);
         try
         {
             RefuseOtherFormats(file);
             RawDisk disk = new(file);
-            return disk.Length > 0 ? disk : throw new IOException($"the disk {path} has no sectors; give it a size with: colinux disk resize {path} 8G");
+            return disk.Length > 0 ? disk : throw new IOException($"the disk {file.Path} has no sectors; give it a size with: colinux disk resize {file.Path} 8G");
         }
         catch
         {
@@ -46,9 +48,9 @@ public sealed class RawDisk : Disk
     /// <summary>A file is never taken for more than its bytes, since the guest can write any header into its raw disk. But it is not run over either.</summary>
     private static void RefuseOtherFormats(DiskFile file)
     {
-        Span<byte> start = stackalloc byte[8];
+        Span<byte> start = stackalloc byte[Disk.SectorSize];
         file.Read(start, 0);
-        if (start.SequenceEqual(OverlayHeader.Magic))
+        if (start.StartsWith(OverlayHeader.Magic))
         {
             throw new IOException($"{file.Path} is an overlay; name its base first: --disk BASE,overlay={file.Path}");
         }
@@ -61,6 +63,9 @@ public sealed class RawDisk : Disk
 
     /// <inheritdoc/>
     public override void Read(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Read(buffers, offset);
+
+    /// <inheritdoc/>
+    public override bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.TryReadCached(buffers, offset);
 
     /// <inheritdoc/>
     public override void Write(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Write(buffers, offset);

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace CooperativeLinux.Host.Disks.Sys;
 
-/// <summary>The file calls of libc, x86-64 constants (asm-generic/fcntl.h, linux/falloc.h, linux/stat.h, asm-generic/errno-base.h).</summary>
+/// <summary>The file calls of libc, x86-64 constants (asm-generic/fcntl.h, linux/falloc.h, linux/stat.h, linux/fs.h, asm-generic/errno-base.h).</summary>
 internal static unsafe partial class LinuxDiskCalls
 {
     public const int OpenReadOnly = 0;
@@ -15,6 +15,8 @@ internal static unsafe partial class LinuxDiskCalls
     public const int LockShared = 1;
     public const int LockExclusive = 2;
     public const int LockNonBlocking = 4;
+
+    public const int ReadNoWait = 8;
 
     public const int SeekEnd = 2;
 
@@ -42,6 +44,9 @@ internal static unsafe partial class LinuxDiskCalls
 
     [LibraryImport("libc", EntryPoint = "preadv64", SetLastError = true)]
     public static partial nint Read(int file, IoBuffer* buffers, int count, long offset);
+
+    [LibraryImport("libc", EntryPoint = "preadv64v2", SetLastError = true)]
+    public static partial nint Read(int file, IoBuffer* buffers, int count, long offset, int flags);
 
     [LibraryImport("libc", EntryPoint = "pwritev64", SetLastError = true)]
     public static partial nint Write(int file, IoBuffer* buffers, int count, long offset);
