@@ -20,11 +20,12 @@ public static class Machine
         cancellationToken.ThrowIfCancellationRequested();
         using CancellationTokenSource quit = new();
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
+        using MachineNetwork network = MachineNetwork.Open(options);
         using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
         while (true)
         {
             DomainOutcome outcome;
-            using (MachineRun run = Start(options, terminal))
+            using (MachineRun run = Start(options, terminal, network))
             {
                 using CancellationTokenRegistration stop = end.Token.Register(() => run.Domain.Stop("stopped from outside"));
                 terminal.Connect(run.Console);
@@ -53,7 +54,7 @@ public static class Machine
         }
     }
 
-    private static MachineRun Start(MachineOptions options, IConsoleSink sink)
+    private static MachineRun Start(MachineOptions options, IConsoleSink sink, MachineNetwork network)
     {
         List<Stream> initrd = [];
         try
@@ -64,7 +65,7 @@ public static class Machine
             }
 
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, KernelImage.Load(options.KernelPath), initrd, sink, trace);
+            return new MachineRun(options, KernelImage.Load(options.KernelPath), initrd, sink, network, trace);
         }
         catch (InvalidImageException error)
         {

@@ -9,8 +9,10 @@ internal sealed class MachineDevices : IDisposable
 
     /// <param name="options">What the machine is to have.</param>
     /// <param name="context">The domain.</param>
-    public MachineDevices(MachineOptions options, DeviceContext context)
+    /// <param name="network">What the guest is plugged into.</param>
+    public MachineDevices(MachineOptions options, DeviceContext context, MachineNetwork network)
     {
+        _devices.AddRange(network.CreateDevices(context));
         foreach (BackendDevice device in _devices)
         {
             device.Start();

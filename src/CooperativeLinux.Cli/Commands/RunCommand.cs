@@ -83,6 +83,8 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly NetworkOptions _network = new();
+
     private readonly Option<string?> _mirror = GuestOptions.CreateMirror();
 
     private RunCommand(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
@@ -108,6 +110,7 @@ internal sealed class RunCommand
             run._trace,
             run._mirror,
         };
+        run._network.AddTo(command);
         command.SetAction(run.RunAsync);
         return command;
     }
@@ -209,6 +212,7 @@ internal sealed class RunCommand
             MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             Trace = parsed.GetValue(_trace),
+            Network = _network.Read(parsed),
         };
     }
 }
