@@ -31,6 +31,3 @@ public sealed record PortForward(bool IsTcp, IPEndPoint Host, ushort GuestPort)
     /// <inheritdoc/>
     public override string ToString() => $"{(IsTcp ? "tcp" : "udp")}:{Host}:{GuestPort}";
 }
-
-/// <summary>The host does not give what a network needs; the message is one line for the user.</summary>
-public sealed class NetworkException(string message, Exception? inner = null) : Exception(message, inner);
