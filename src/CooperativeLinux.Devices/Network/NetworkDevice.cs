@@ -55,16 +55,16 @@ public sealed class NetworkDevice : BackendDevice, INetworkPort
                 return true;
             }
 
-            if (!ring.TryPut(headers, payload, rest, offload) && !ring.IsBroken)
+            if (!ring.TryPut(headers, payload, rest, offload))
             {
                 if (!_isStarved)
                 {
-                    // The thread waits for pages from now on.
+                    // The thread waits for pages from now on, or closes the device.
                     _isStarved = true;
                     _wake.Set();
                 }
 
-                return false;
+                return ring.IsBroken;
             }
 
             notify = ring.Publish();
@@ -148,7 +148,7 @@ public sealed class NetworkDevice : BackendDevice, INetworkPort
             {
                 bool isBusy = TakeFrames(transmit);
                 isBusy |= _isStarved && LookForRoom();
-                if (!isBusy && !transmit.RequestNotification())
+                if (!isBusy && !transmit.RequestNotification() && Failure(transmit) is null)
                 {
                     _wake.WaitOne();
                 }

@@ -13,6 +13,7 @@ internal sealed class TransmitRing
     private readonly byte[] _frame = new byte[NetworkLimits.MaxFrame];
     private readonly (ushort Id, bool IsExtra)[] _slots = new (ushort, bool)[NetworkSlot.MaxDataSlots + NetworkSlot.ExtraTypes];
     private int _slotCount;
+    private string? _failure;
 
     public TransmitRing(GuestPages pages, GrantTable grants)
     {
@@ -21,7 +22,7 @@ internal sealed class TransmitRing
     }
 
     /// <summary>Why the guest's side cannot be followed any more, or null. Nothing is taken from then on.</summary>
-    public string? Failure { get; private set; }
+    public string? Failure => _failure ?? (_ring.IsBroken ? "an impossible index in the transmit ring" : null);
 
     /// <summary>Takes the next frame.</summary>
     /// <param name="frame">The frame; valid until the next call. Empty if the guest sent one that cannot be used.</param>
@@ -33,11 +34,6 @@ internal sealed class TransmitRing
         offload = default;
         if (Failure is not null || _ring.Available == 0)
         {
-            if (_ring.IsBroken)
-            {
-                Failure ??= "an impossible index in the transmit ring";
-            }
-
             return false;
         }
 
@@ -85,7 +81,7 @@ internal sealed class TransmitRing
         {
             if (count == NetworkSlot.MaxDataSlots)
             {
-                Failure = $"a frame of more than {NetworkSlot.MaxDataSlots} slots";
+                _failure = $"a frame of more than {NetworkSlot.MaxDataSlots} slots";
                 break;
             }
 
@@ -135,7 +131,7 @@ internal sealed class TransmitRing
         {
             if (count == NetworkSlot.ExtraTypes)
             {
-                Failure = "a chain of extra slots without end";
+                _failure = "a chain of extra slots without end";
                 return false;
             }
 
@@ -175,7 +171,7 @@ internal sealed class TransmitRing
         }
 
         // Frames are announced whole.
-        Failure ??= _ring.IsBroken ? "an impossible index in the transmit ring" : "a frame without its last slot";
+        _failure ??= "a frame without its last slot";
         return false;
     }
 
