@@ -3,7 +3,7 @@ namespace CooperativeLinux.Devices.Network.Tcp;
 /// <summary>The way from an endpoint to its peer.</summary>
 internal interface ITcpLink
 {
-    /// <summary>Bytes of payload in the largest segment that may be sent, cut to the peer's size on the way if needed.</summary>
+    /// <summary>Bytes of payload in the largest segment that is cut to the peer's size on the way; 0 if none is.</summary>
     int MaxPayload { get; }
 
     /// <summary>Sends a segment.</summary>

@@ -74,7 +74,7 @@ internal sealed partial class TcpEndpoint
                 window = 1;
             }
 
-            int length = (int)Math.Clamp(window, 0, Math.Min(unsent, _link.MaxPayload));
+            int length = (int)Math.Clamp(window, 0, Math.Min(unsent, Math.Max(_link.MaxPayload, _segmentSize)));
             bool isFin = _isFinQueued && length == unsent;
             if ((length == 0 && !isFin) || IsHeldBack(length, unsent, inFlight))
             {

@@ -91,6 +91,12 @@ internal abstract class DatagramFlow
 
     private void OnReadable() => Core.Enter(() =>
     {
+        // The news that an earlier message did not arrive may come with the look; MessageSize says that there is more than was looked at.
+        if (!IsClosed && _readEvent.SocketError is not (SocketError.Success or SocketError.MessageSize))
+        {
+            OnError(_readEvent.SocketError);
+        }
+
         if (!IsClosed)
         {
             ReadAll();

@@ -62,7 +62,7 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
 
     /// <inheritdoc/>
     public int MaxPayload =>
-        _core.Link.Port is { } port && (_key.Guest.IsV4 ? port.TakesSegmentationV4 : port.TakesSegmentationV6) ? MaxLargePayload : SegmentSizeOf(_key);
+        _core.Link.Port is { } port && (_key.Guest.IsV4 ? port.TakesSegmentationV4 : port.TakesSegmentationV6) ? MaxLargePayload : 0;
 
     /// <summary>Connects to the host's side for a guest that connects.</summary>
     public void ConnectHost(in TcpHeader syn, IPEndPoint target)
