@@ -23,6 +23,7 @@ public static class Machine
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
         using MachineDisks disks = new(options.Disks);
+        using MachineNetwork network = MachineNetwork.Open(options);
         using MachineControl control = new(options.StopTimeout);
         using MachineTerminal terminal = new(options.Output is { } output ? new StreamTerminal(output) : Terminal.Open(), options.LogPath, control);
         control.Notice = terminal.ShowNotice;
@@ -34,7 +35,7 @@ public static class Machine
         while (true)
         {
             DomainOutcome outcome;
-            using (MachineRun run = Start(options, disks, terminal))
+            using (MachineRun run = Start(options, disks, network, terminal))
             {
                 terminal.Connect(run.Console);
                 control.Connect(run);
@@ -68,13 +69,13 @@ public static class Machine
         }
     }
 
-    private static MachineRun Start(MachineOptions options, MachineDisks disks, IConsoleSink sink)
+    private static MachineRun Start(MachineOptions options, MachineDisks disks, MachineNetwork network, IConsoleSink sink)
     {
         try
         {
             using BootImages images = BootImages.Load(options, disks.First);
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, disks, images.Kernel, images.Initrd, sink, trace);
+            return new MachineRun(options, disks, network, images.Kernel, images.Initrd, sink, trace);
         }
         catch (InvalidImageException error)
         {

@@ -41,6 +41,9 @@ public sealed record MachineOptions
     /// </summary>
     public Stream? Output { get; init; }
 
+    /// <summary>The network.</summary>
+    public NetworkSetting Network { get; init; } = new();
+
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }
 

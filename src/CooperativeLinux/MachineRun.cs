@@ -26,7 +26,13 @@ internal sealed class MachineRun : IDisposable
     private readonly HostSleepWatch _sleepWatch;
 
     public MachineRun(
-        MachineOptions options, MachineDisks disks, KernelImage kernel, IReadOnlyList<Stream> initrd, IConsoleSink output, Action<string>? trace)
+        MachineOptions options,
+        MachineDisks disks,
+        MachineNetwork network,
+        KernelImage kernel,
+        IReadOnlyList<Stream> initrd,
+        IConsoleSink output,
+        Action<string>? trace)
     {
         ILogger logger = options.Loggers.CreateLogger("machine");
         Guid uuid = Guid.NewGuid();
@@ -82,7 +88,7 @@ internal sealed class MachineRun : IDisposable
             });
         Balancer = new MemoryBalancer(_domain, Store, options.LeastMemoryBytes);
         _sleepWatch = new HostSleepWatch(_domain.Clock, Control, options.WallClock);
-        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }, disks);
+        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }, disks, network);
         _domain.Load(layout, StorePort, ConsolePort);
     }
 

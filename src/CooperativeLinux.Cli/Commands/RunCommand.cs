@@ -139,6 +139,8 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly NetworkOptions _network = new();
+
     private readonly Option<string?> _mirror = GuestOptions.CreateMirror();
 
     private RunCommand(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
@@ -167,6 +169,7 @@ internal sealed class RunCommand
             run._trace,
             run._mirror,
         };
+        run._network.AddTo(command);
         command.SetAction(run.RunAsync);
         return command;
     }
@@ -307,6 +310,7 @@ internal sealed class RunCommand
             StopTimeout = TimeSpan.FromSeconds(parsed.GetValue(_stopTimeout) ?? DefaultStopSeconds),
             Loggers = new DeviceWarnings(_error),
             Trace = parsed.GetValue(_trace),
+            Network = _network.Read(parsed),
         };
     }
 }
