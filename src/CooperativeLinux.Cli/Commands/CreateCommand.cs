@@ -147,6 +147,7 @@ internal sealed class CreateCommand
             CommandLine = DebianRootInstallation.CommandLine,
             MemoryBytes = DebianRootInstallation.MemoryBytes,
             Disks = [new DiskOption { Path = machine.DiskPath }, new DiskOption { Path = installation.ArchivePath, IsReadOnly = true }],
+            Network = new NetworkSetting { Kind = NetworkKind.None },
             Output = console,
             StopTimeout = TimeSpan.Zero,
         };

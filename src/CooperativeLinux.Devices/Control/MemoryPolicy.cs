@@ -32,7 +32,7 @@ public sealed class MemoryPolicy
     public MemoryPolicy(long least, long most)
     {
         _least = least;
-        _reserve = Math.Max(LeastReserve, most / 8);
+        _reserve = Math.Max(LeastReserve, most / 16);
     }
 
     /// <summary>Whether the balloon is being inflated.</summary>

@@ -22,7 +22,7 @@ public sealed class DebianRootBuilder
     [
         "usr-is-merged", "apt", "systemd-sysv", "libpam-systemd", "dbus", "udev", "kmod", "systemd-resolved", "libnss-resolve",
         "systemd-timesyncd", "iproute2", "iputils-ping", "netbase", "ca-certificates", "procps", "less", "nano", "e2fsprogs",
-        "initramfs-tools", "zstd",
+        "initramfs-tools", "zstd", "whiptail",
     ];
 
     private readonly GuestCache _cache;

@@ -15,13 +15,13 @@ public sealed class MemoryPolicyTests
     {
         Assert.Null(Report(availableMib: 1500, residentMib: 1900, second: 0));
 
-        // 2048 - 1500 used, and an eighth of all.
-        Assert.Equal((548 + 256) * Mib, Report(availableMib: 1500, residentMib: 1900, second: 5));
+        // 2048 - 1500 used, and a sixteenth of all.
+        Assert.Equal((548 + 128) * Mib, Report(availableMib: 1500, residentMib: 1900, second: 5));
         Assert.True(_policy.IsSqueezing);
     }
 
     [Theory]
-    [InlineData(1500, 900)]
+    [InlineData(1500, 800)]
     [InlineData(300, 2000)]
     public void OnReport_NothingToGain_LeavesTheGuestAlone(long availableMib, long residentMib)
     {
