@@ -68,7 +68,7 @@ internal sealed partial class BlockVerifier
                 return NotAnInstruction;
             }
 
-            target = IndexOf(_cache.Exits[exit].Cold);
+            target = IndexOf(_region.Exits[exit].Cold);
         }
         else if (OffsetOf(instruction.NearBranchTarget) == _stubs.BranchMiss)
         {
@@ -167,7 +167,7 @@ internal sealed partial class BlockVerifier
         int exit = _instructions[index].Exit;
         if (exit != NoExit)
         {
-            return CanLeave(index, state) ? IndexOf(_cache.Exits[exit].Cold) : NotAnInstruction;
+            return CanLeave(index, state) ? IndexOf(_region.Exits[exit].Cold) : NotAnInstruction;
         }
 
         int offset = OffsetOf(instruction.NearBranchTarget);
@@ -288,7 +288,7 @@ internal sealed partial class BlockVerifier
         // A guest's call goes to another block, to out-of-line code that finds it, or to the stub that does.
         int offset = OffsetOf(instruction.NearBranchTarget);
         int exit = _instructions[index].Exit;
-        int target = exit != NoExit ? IndexOf(_cache.Exits[exit].Cold) : IndexOf(offset);
+        int target = exit != NoExit ? IndexOf(_region.Exits[exit].Cold) : IndexOf(offset);
         if (target == NotAnInstruction && offset != _stubs.Dispatch)
         {
             return CallStub(index, offset, ref state) ? index + 1 : NotAnInstruction;
@@ -441,17 +441,17 @@ internal sealed partial class BlockVerifier
     private bool TryOwnSite(in AbstractState state, bool stack, out AccessSite site)
     {
         site = default;
-        if ((uint)state.Argument >= (uint)_cache.Sites.Count)
+        if ((uint)state.Argument >= (uint)_region.Sites.Count)
         {
             return false;
         }
 
-        site = _cache.Sites[state.Argument];
+        site = _region.Sites[state.Argument];
         return site.Owner == _block && site.Stack == stack && site.Size > 0 && site.Size <= (stack ? PageBytes : MaxOperandBytes);
     }
 
     private bool IsOwnInstruction(in AbstractState state) =>
-        (uint)state.Argument < (uint)_cache.Instructions.Count && _cache.Instructions[state.Argument].Owner == _block;
+        (uint)state.Argument < (uint)_region.Instructions.Count && _region.Instructions[state.Argument].Owner == _block;
 
     // ---- Exits: branches that are patched when their target is known
 
@@ -460,10 +460,10 @@ internal sealed partial class BlockVerifier
         bool all = true;
         for (int exit = _block.FirstExit; exit < _block.FirstExit + _block.ExitCount; exit++)
         {
-            string? wrong = MarkExit(exit, _cache.Exits[exit]);
+            string? wrong = MarkExit(exit, _region.Exits[exit]);
             if (wrong != null)
             {
-                _violations.Add(new Violation(_cache.Exits[exit].Patch, $"exit {exit}", wrong));
+                _violations.Add(new Violation(_region.Exits[exit].Patch, $"exit {exit}", wrong));
                 all = false;
             }
         }
