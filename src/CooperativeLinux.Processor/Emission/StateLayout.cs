@@ -50,6 +50,9 @@ internal static class StateLayout
     public static readonly int Callbacks = Engine(nameof(EngineState.Callbacks));
     public static readonly int FpuImage = Engine(nameof(EngineState.FpuImage));
 
+    /// <summary>Offset of the distance from guest to host address of a base group.</summary>
+    public static int BaseDelta(int slot) => Engine(nameof(EngineState.BaseDeltas)) + (slot * 8);
+
     /// <summary>Offset of a guest general register in memory.</summary>
     public static int Register(int number) => number * 8;
 

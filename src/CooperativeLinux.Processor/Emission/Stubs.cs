@@ -18,8 +18,8 @@ internal sealed unsafe class Stubs
 
     private const int VectorRegisters = 16;
 
-    // Second-TLB stubs: for operands of 1, 2, 4 … 32 bytes.
-    private const int AccessSizes = 6;
+    // Second-TLB stubs: for accesses of 1, 2, 4 … 512 bytes.
+    private const int AccessSizes = 10;
     private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
 
     private readonly Assembler _asm;

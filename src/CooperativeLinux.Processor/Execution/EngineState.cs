@@ -93,6 +93,9 @@ internal unsafe struct EngineState
     /// <summary>Generation of the kernel half, which all contexts share.</summary>
     [FieldOffset(944)] public ulong KernelGeneration;
 
+    /// <summary>Distances from guest to host addresses that a block has found, for accesses off one register.</summary>
+    [FieldOffset(952)] public fixed ulong BaseDeltas[Analysis.BaseGroups.Slots];
+
     /// <summary>x87 image for instructions that are carried out in C#.</summary>
     [FieldOffset(1024)] public fixed byte FpuImage[1024];
 }

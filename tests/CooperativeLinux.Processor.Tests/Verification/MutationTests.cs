@@ -108,6 +108,42 @@ public sealed class MutationTests
     }
 
     [Fact]
+    public void Verify_WrongStepOfBaseGroup_Objects()
+    {
+        int slots = StateOffset(nameof(EngineState.BaseDeltas), true);
+        Check(300, (mutator, block) =>
+        {
+            foreach (HostInstruction host in mutator.Reachable.Where(h => h.HasMemory && h.Instruction.MemoryIndex == Register.R11 && h.Instruction.MemoryIndexScale == 1
+                && h.Instruction.MemoryBase != Register.R9 && h.Instruction.MemoryBase != Register.None && h.Instruction.Mnemonic != Mnemonic.Lea))
+            {
+                mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryIndexScale = 2, "scale of the distance");
+                mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryBase = instruction.MemoryBase == Register.RDX ? Register.RCX : Register.RDX, "other base");
+                if (host.Instruction.MemoryDisplSize > 1)
+                {
+                    mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryDisplacement64 += 4096, "outside of the group");
+                    mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryDisplacement64 -= 4096, "outside of the group");
+                }
+
+                // mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0 ; op
+                HostInstruction before = mutator.All[host.Index - 1];
+                if (before.Instruction is { Code: Code.Mov_r64_rm64, Op0Register: Register.R11, Op1Register: Register.R10 })
+                {
+                    mutator.Try(before, Fill, "distance not loaded");
+                    mutator.Try(mutator.All[host.Index - 3], Fill, "page address not subtracted");
+                    mutator.Try(mutator.All[host.Index - 4], Fill, "host page not loaded");
+                }
+
+                // mov t1,[slot] ; op
+                if (mutator.DataOffset(before) is int offset && offset >= slots && offset < slots + (8 * CooperativeLinux.Processor.Analysis.BaseGroups.Slots))
+                {
+                    mutator.Try(before, bytes => Add(bytes, slots - 8 - offset), "no slot");
+                    mutator.Try(before, Fill, "distance not loaded");
+                }
+            }
+        }, sequences: 140);
+    }
+
+    [Fact]
     public void Verify_MissingStepOfCheck_Objects()
     {
         Check(500, (mutator, block) =>
