@@ -44,6 +44,10 @@ internal sealed class BaseGroups
 
     public BaseGroup this[int index] => _groups[index];
 
+    /// <summary>Whether a group off a register has begun before an instruction and is not over.</summary>
+    public bool IsInUse(int register, int instruction) =>
+        _groups.Exists(group => group.Base == register && group.Slot >= 0 && group.FirstInstruction < instruction && instruction <= group.LastInstruction);
+
     public void Clear() => _groups.Clear();
 
     public void Analyse(Span<DecodedInstruction> instructions)

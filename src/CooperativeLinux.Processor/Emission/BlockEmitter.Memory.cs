@@ -21,7 +21,7 @@ internal sealed unsafe partial class BlockEmitter
 
     private static bool IsInMemory(int guest) => guest is Gpr.R9 or Gpr.R10 or Gpr.R11;
 
-    private int StackPage => IsUser ? StateLayout.UserStackPage : StateLayout.KernelStackPage;
+    private int StackNegative => IsUser ? StateLayout.UserStackNegative : StateLayout.KernelStackNegative;
 
     private int StackDelta => IsUser ? StateLayout.UserStackDelta : StateLayout.KernelStackDelta;
 
@@ -40,6 +40,12 @@ internal sealed unsafe partial class BlockEmitter
     // T0 := rsp + low - window page ; must leave room for the group, else managed code finds the page.
     private void EmitStackCheck(in DecodedInstruction decoded, in StackGroup group)
     {
+        if (decoded.LiveFlags != 0 && !_flagsParked && !_bases.IsInUse(Gpr.Rcx, _index))
+        {
+            EmitStackCheckKeepingFlags(decoded, group);
+            return;
+        }
+
         if (decoded.LiveFlags != 0)
         {
             Park();
@@ -48,11 +54,39 @@ internal sealed unsafe partial class BlockEmitter
         // SANDBOX: rsp+low … rsp+high lies in the window's page, whose delta is what the group's accesses add.
         int length = group.High - group.Low;
         _asm.Lea(Gpr.T0, Gpr.GuestRsp, group.Low);
-        _asm.AluState(Alu.Sub, Gpr.T0, StackPage);
+        _asm.AluState(Alu.Add, Gpr.T0, StackNegative);
         _asm.AluImmediate(Alu.Cmp, Gpr.T0, 4096 - length);
         int site = AddSite(decoded.Instruction.IP, length, group.Writes, stack: true, stackSegment: true);
         int patch = _asm.JumpIf(Condition.Above, 0);
         AddCold(ColdKind.StackWindow, patch, site: site, resume: _asm.Position);
+        _deltaInT1 = NoDelta;
+    }
+
+    // The same without touching flags: whole pages of both ends' distances from the window must sum up to none. rcx is lent.
+    //   mov [park],rcx ; mov t1d,12 ; mov rcx,[negative] ; lea t0,[rcx+rsp+low] ; shrx rcx,t0,t1 ; lea t0,[t0+length-1] ; shrx t0,t0,t1
+    //   lea rcx,[rcx+t0] ; jrcxz inside ; mov rcx,[park] ; jmp cold ; inside: mov rcx,[park]
+    private void EmitStackCheckKeepingFlags(in DecodedInstruction decoded, in StackGroup group)
+    {
+        int length = group.High - group.Low;
+        _asm.StoreState(StateLayout.Park0, Gpr.Rcx);
+        _asm.MoveImmediate(Gpr.T1, 12);
+        _asm.LoadState(Gpr.Rcx, StackNegative);
+        _asm.Memory(0x8D, Gpr.T0, Gpr.Rcx, Gpr.GuestRsp, 1, group.Low, wide: true);
+        _asm.Bytes([0xC4, 0xC2, 0xA3, 0xF7, 0xCA]); // shrx rcx,r10,r11
+        _asm.Lea(Gpr.T0, Gpr.T0, length - 1);
+        _asm.Bytes([0xC4, 0x42, 0xA3, 0xF7, 0xD2]); // shrx r10,r10,r11
+        _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: true);
+        int inside = ShortJumpIfCounterZero(narrow: false);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park0);
+        int patch = _asm.Jump(0);
+        PatchShort(inside);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park0);
+
+        // Out of line the flags are parked.
+        _flagsParked = true;
+        int site = AddSite(decoded.Instruction.IP, length, group.Writes, stack: true, stackSegment: true);
+        _flagsParked = false;
+        _cold.Add(new ColdPath(ColdKind.StackWindowKeepingFlags, patch, site, _asm.Position, group.Low));
         _deltaInT1 = NoDelta;
     }
 

@@ -60,6 +60,7 @@ internal sealed unsafe partial class BlockEmitter
         Access,
         Group,
         StackWindow,
+        StackWindowKeepingFlags,
         Link,
         Branch,
         Poll,
@@ -447,12 +448,20 @@ internal sealed unsafe partial class BlockEmitter
                     EmitGroupMiss(cold);
                     break;
                 case ColdKind.StackWindow:
-                    AccessSite stackSite = _region.Sites[cold.Site];
-                    StoreArgument(cold.Site, FixupKind.Site);
-                    _asm.MoveImmediate(Gpr.T1, (uint)(4096 - stackSite.Size));
-                    _asm.Call(_stubs.StackWindow(IsUser));
+                    EmitStackMiss(cold.Site);
                     _asm.Jump(cold.Resume);
-                    EmitPlainExit(stackSite);
+                    EmitPlainExit(_region.Sites[cold.Site]);
+                    break;
+                case ColdKind.StackWindowKeepingFlags:
+                    _asm.ParkFlags();
+                    _asm.Lea(Gpr.T0, Gpr.GuestRsp, cold.Number);
+                    _asm.AluState(Alu.Add, Gpr.T0, StackNegative);
+                    EmitStackMiss(cold.Site);
+                    int moved = _asm.Jump(0);
+                    EmitPlainExit(_region.Sites[cold.Site]);
+                    _asm.PatchRelative(moved, _asm.Position);
+                    _asm.UnparkFlags();
+                    _asm.Jump(cold.Resume);
                     break;
                 case ColdKind.Branch:
                     Stubs.EmitBranch(_asm);
@@ -471,6 +480,13 @@ internal sealed unsafe partial class BlockEmitter
                     break;
             }
         }
+    }
+
+    private void EmitStackMiss(int site)
+    {
+        StoreArgument(site, FixupKind.Site);
+        _asm.MoveImmediate(Gpr.T1, (uint)(4096 - _region.Sites[site].Size));
+        _asm.Call(_stubs.StackWindow(IsUser));
     }
 
     // T1 points to the entry whose page address was subtracted from T0.

@@ -40,9 +40,9 @@ internal static class StateLayout
     public static readonly int DefaultMxcsr = Engine(nameof(EngineState.DefaultMxcsr));
     public static readonly int CallTarget = Engine(nameof(EngineState.CallTarget));
     public static readonly int Tlbs = Engine(nameof(EngineState.Tlbs));
-    public static readonly int KernelStackPage = Engine(nameof(EngineState.KernelStackPage));
+    public static readonly int KernelStackNegative = Engine(nameof(EngineState.KernelStackNegative));
     public static readonly int KernelStackDelta = Engine(nameof(EngineState.KernelStackDelta));
-    public static readonly int UserStackPage = Engine(nameof(EngineState.UserStackPage));
+    public static readonly int UserStackNegative = Engine(nameof(EngineState.UserStackNegative));
     public static readonly int UserStackDelta = Engine(nameof(EngineState.UserStackDelta));
     public static readonly int BranchTable = Engine(nameof(EngineState.BranchTable));
     public static readonly int BranchTarget = Engine(nameof(EngineState.BranchTarget));

@@ -53,10 +53,10 @@ internal unsafe struct EngineState
     /// <summary>Branch target of an indirect call while its return address is pushed.</summary>
     [FieldOffset(96)] public ulong CallTarget;
 
-    /// <summary>Page of the current stack and the distance from guest to host address; kernel mode, then user mode.</summary>
-    [FieldOffset(136)] public ulong KernelStackPage;
+    /// <summary>The negative of the address of the current stack's page, and the distance from guest to host address; kernel mode, then user mode.</summary>
+    [FieldOffset(136)] public ulong KernelStackNegative;
     [FieldOffset(144)] public ulong KernelStackDelta;
-    [FieldOffset(152)] public ulong UserStackPage;
+    [FieldOffset(152)] public ulong UserStackNegative;
     [FieldOffset(160)] public ulong UserStackDelta;
 
     /// <summary>Table of indirect branch targets of the current mode; see <see cref="Cache.BranchTable"/>.</summary>

@@ -537,19 +537,19 @@ public sealed unsafe partial class Vcpu
         ulong pageAddress = address & ~0xFFFUL;
         if (user)
         {
-            _engine->UserStackPage = pageAddress;
+            _engine->UserStackNegative = 0 - pageAddress;
             _engine->UserStackDelta = (ulong)page - pageAddress;
         }
         else
         {
-            _engine->KernelStackPage = pageAddress;
+            _engine->KernelStackNegative = 0 - pageAddress;
             _engine->KernelStackDelta = (ulong)page - pageAddress;
         }
 
         return true;
     }
 
-    private ulong StackWindow => State->UserMode != 0 ? _engine->UserStackPage : _engine->KernelStackPage;
+    private ulong StackWindow => 0 - (State->UserMode != 0 ? _engine->UserStackNegative : _engine->KernelStackNegative);
 
     private bool TryFetch(ulong address, bool user, out byte* page, out ulong frame, out GuestException fault)
     {

@@ -65,6 +65,15 @@ internal enum ValueKind : byte
     /// <summary>Distance from guest to host addresses in the stack window.</summary>
     StackDelta,
 
+    /// <summary>rcx: the negative of the stack window's page.</summary>
+    StackNegative,
+
+    /// <summary>T0 or rcx: whole pages between the window and guest rsp + Low.</summary>
+    PageDistance,
+
+    /// <summary>rcx: the sum of those of guest rsp + Low and guest rsp + High.</summary>
+    PageDistances,
+
     /// <summary>T0: the host page of the entry that T1 points to; the address in the base register + Offset lies in its page, with High
     /// bytes from there.</summary>
     BasePage,
@@ -265,6 +274,7 @@ internal struct AbstractState
     {
         StackLow -= change;
         StackHigh -= change;
+        LosePageDistances();
         if (T0.Kind is ValueKind.StackAddress or ValueKind.StackOffset)
         {
             T0 = T0 with { Low = T0.Low - change };
@@ -276,6 +286,7 @@ internal struct AbstractState
     {
         StackLow = 0;
         StackHigh = 0;
+        LosePageDistances();
         if (T0.Kind is ValueKind.StackAddress or ValueKind.StackOffset)
         {
             SetT0(Value.Guest);
@@ -337,6 +348,19 @@ internal struct AbstractState
             ValueKind.BasePage or ValueKind.BaseDelta => Value.Secret,
             _ => value with { Base = 0, Offset = 0 },
         };
+    }
+
+    private void LosePageDistances()
+    {
+        if (T0.Kind == ValueKind.PageDistance)
+        {
+            T0 = Value.Secret;
+        }
+
+        if (Rcx.Kind is ValueKind.PageDistance or ValueKind.PageDistances)
+        {
+            Rcx = Value.Secret;
+        }
     }
 
     /// <summary>Weakens this state to what holds of another one too. Neither may have a parked register.</summary>

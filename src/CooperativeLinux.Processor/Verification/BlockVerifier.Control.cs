@@ -135,6 +135,11 @@ internal sealed partial class BlockVerifier
             case ValueKind.PageIdDifference or ValueKind.TargetDifference:
                 taken.Admitted = true;
                 break;
+            case ValueKind.PageDistances when next.Rcx.High - next.Rcx.Low is >= 0 and < PageBytes:
+                // Both ends lie in the window's page, and so does what is between them.
+                taken.StackLow = next.Rcx.Low;
+                taken.StackHigh = next.Rcx.High + 1;
+                break;
             case ValueKind.PollClear:
                 next.Polled = true;
                 break;

@@ -7,6 +7,7 @@ namespace CooperativeLinux.Processor.Verification;
 internal sealed partial class BlockVerifier
 {
     private const int PageBytes = 4096;
+    private const int PageShift = 12;
 
     // TLB arrays: entries of 16 bytes {page address, host page}, selected by bits 12 … of the address.
     private const int EntryShift = 12 - 4;
@@ -127,12 +128,12 @@ internal sealed partial class BlockVerifier
                 state.FlagBound = (int)(long)instruction.GetImmediate(1);
                 return true;
 
-            // ---- Stack window: lea t0,[rsp+low] ; sub t0,[page] ; cmp t0,4096-length ; ja cold ; mov t1,[delta] ; op [rsp+t1+disp]
+            // ---- Stack window: lea t0,[rsp+low] ; add t0,[negative] ; cmp t0,4096-length ; ja cold ; mov t1,[delta] ; op [rsp+t1+disp]
             case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && IsBased(instruction, Register.R9):
                 state.SetT0(TryDistance(instruction, out int low) ? new Value(ValueKind.StackAddress, low) : Value.Guest);
                 return true;
 
-            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.StackAddress && IsField(instruction, FieldUse.StackPage, out StateField page):
+            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.StackAddress && IsField(instruction, FieldUse.StackNegative, out StateField page):
                 if (page.User != IsUser)
                 {
                     return false;
@@ -149,6 +150,42 @@ internal sealed partial class BlockVerifier
                 }
 
                 state.SetT1(new Value(ValueKind.StackDelta));
+                return true;
+
+            // The same without flags: mov t1d,12 ; mov rcx,[negative] ; lea t0,[rcx+rsp+low] ; shrx rcx,t0,t1 ; lea t0,[t0+length-1]
+            //   shrx t0,t0,t1 ; lea rcx,[rcx+t0] ; jrcxz inside
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.RCX && IsField(instruction, FieldUse.StackNegative, out StateField negative):
+                if (negative.User != IsUser)
+                {
+                    return false;
+                }
+
+                state.Rcx = new Value(ValueKind.StackNegative);
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && state.Rcx.Kind == ValueKind.StackNegative && instruction.MemoryBase == Register.RCX
+                && instruction.MemoryIndex == Register.R9 && instruction.MemoryIndexScale == 1 && TryDistance(instruction, out int begin):
+                state.SetT0(new Value(ValueKind.StackOffset, begin));
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.StackOffset && IsBased(instruction, Register.R10)
+                && TryDistance(instruction, out int further) && further is >= 0 and < PageBytes:
+                state.SetT0(new Value(ValueKind.StackOffset, state.T0.Low + further));
+                return true;
+
+            case Code.VEX_Shrx_r64_rm64_r64 when instruction is { Op0Register: Register.RCX, Op1Register: Register.R10, Op2Register: Register.R11 }
+                && state.T0.Kind == ValueKind.StackOffset && state.T1 == new Value(ValueKind.WindowBound, PageShift):
+                state.Rcx = new Value(ValueKind.PageDistance, state.T0.Low);
+                return true;
+
+            case Code.VEX_Shrx_r64_rm64_r64 when instruction is { Op0Register: Register.R10, Op1Register: Register.R10, Op2Register: Register.R11 }
+                && state.T0.Kind == ValueKind.StackOffset && state.T1 == new Value(ValueKind.WindowBound, PageShift):
+                state.SetT0(new Value(ValueKind.PageDistance, state.T0.Low));
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.RCX && state.Rcx.Kind == ValueKind.PageDistance && state.T0.Kind == ValueKind.PageDistance
+                && IsSum(instruction, Register.RCX, Register.R10):
+                state.Rcx = new Value(ValueKind.PageDistances, state.Rcx.Low, state.T0.Low);
                 return true;
 
             // cold: mov t1d,4096-length ; call

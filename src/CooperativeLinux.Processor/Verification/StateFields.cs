@@ -29,7 +29,7 @@ internal enum FieldUse : byte
 
     // The rest is named by one pattern each, see BlockVerifier.Patterns.cs.
     Tlb,
-    StackPage,
+    StackNegative,
     StackDelta,
     PageSlots,
     Limit,
@@ -46,7 +46,7 @@ internal enum FieldUse : byte
 /// <param name="Use">What for.</param>
 /// <param name="Write">Tlb: the array is one of writable pages.</param>
 /// <param name="Number">BaseDelta: which of them.</param>
-/// <param name="User">Tlb, StackPage, StackDelta: it belongs to user mode, else to kernel mode.</param>
+/// <param name="User">Tlb, StackNegative, StackDelta: it belongs to user mode, else to kernel mode.</param>
 internal readonly record struct StateField(int Offset, int Length, FieldUse Use, bool Write = false, bool User = false, int Number = 0);
 
 /// <summary>The fields of the data region that blocks may name. What is not listed here is denied.</summary>
@@ -82,9 +82,9 @@ internal sealed class StateFields
         Engine(nameof(EngineState.BranchTable), 8, FieldUse.BranchTable);
         Engine(nameof(EngineState.BranchTarget), 8, FieldUse.BranchTarget);
         Engine(nameof(EngineState.PageSlots), 8, FieldUse.PageSlots);
-        Engine(nameof(EngineState.KernelStackPage), 8, FieldUse.StackPage);
+        Engine(nameof(EngineState.KernelStackNegative), 8, FieldUse.StackNegative);
         Engine(nameof(EngineState.KernelStackDelta), 8, FieldUse.StackDelta);
-        Engine(nameof(EngineState.UserStackPage), 8, FieldUse.StackPage, user: true);
+        Engine(nameof(EngineState.UserStackNegative), 8, FieldUse.StackNegative, user: true);
         Engine(nameof(EngineState.UserStackDelta), 8, FieldUse.StackDelta, user: true);
 
         for (int slot = 0; slot < Analysis.BaseGroups.Slots; slot++)

@@ -144,6 +144,26 @@ public sealed class MutationTests
     }
 
     [Fact]
+    public void Verify_WrongStepOfStackCheckThatKeepsFlags_Objects()
+    {
+        Check(100, (mutator, block) =>
+        {
+            foreach (HostInstruction jump in mutator.Reachable.Where(h => h.Instruction.Code == Code.Jrcxz_rel8_64 && mutator.All[h.Index - 2].Instruction.Code == Code.VEX_Shrx_r64_rm64_r64))
+            {
+                // mov t1d,12 ; mov rcx,[negative] ; lea t0,[rcx+rsp+low] ; shrx rcx,t0,t1 ; lea t0,[t0+length-1] ; shrx t0,t0,t1 ; lea rcx,[rcx+t0]
+                for (int back = 1; back <= 7; back++)
+                {
+                    mutator.Try(mutator.All[jump.Index - back], Fill, "step left out");
+                }
+
+                mutator.TryReencoded(mutator.All[jump.Index - 3], (ref Instruction instruction) => instruction.MemoryDisplacement64--, "one byte less");
+                mutator.TryReencoded(mutator.All[jump.Index - 5], (ref Instruction instruction) => instruction.MemoryDisplacement64++, "one byte further");
+                mutator.Try(mutator.All[jump.Index - 7], bytes => Put(bytes, 13), "larger pages");
+            }
+        });
+    }
+
+    [Fact]
     public void Verify_MissingStepOfCheck_Objects()
     {
         Check(500, (mutator, block) =>
@@ -231,8 +251,8 @@ public sealed class MutationTests
     {
         int[] fields =
         [
-            StateOffset(nameof(EngineState.KernelStackPage), true), StateOffset(nameof(EngineState.KernelStackDelta), true),
-            StateOffset(nameof(EngineState.UserStackPage), true), StateOffset(nameof(EngineState.UserStackDelta), true),
+            StateOffset(nameof(EngineState.KernelStackNegative), true), StateOffset(nameof(EngineState.KernelStackDelta), true),
+            StateOffset(nameof(EngineState.UserStackNegative), true), StateOffset(nameof(EngineState.UserStackDelta), true),
         ];
         Check(250, (mutator, block) =>
         {
