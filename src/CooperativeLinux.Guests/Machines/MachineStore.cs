@@ -1,9 +1,13 @@
+using System.Diagnostics;
+using System.Globalization;
+
 namespace CooperativeLinux.Guests.Machines;
 
 /// <summary>The user's machines. What has its final name is complete: a machine is made under a temporary name and renamed.</summary>
 public sealed class MachineStore
 {
-    private const string TemporaryPrefix = ".new-";
+    // Followed by the machine's name, a hyphen and the number of the process that works on it.
+    private const string TemporaryPrefix = ".new-", RemovedPrefix = ".old-";
 
     private readonly string _root;
 
@@ -57,6 +61,7 @@ public sealed class MachineStore
         {
             string path = Path.Combine(_root, $"{TemporaryPrefix}{name}-{Environment.ProcessId}");
             Directory.CreateDirectory(_root);
+            RemoveLeftovers();
             Directory.CreateDirectory(path);
             if (!OperatingSystem.IsWindows())
             {
@@ -99,7 +104,7 @@ public sealed class MachineStore
             string path = machine.Path;
             if (!Path.GetFileName(path).StartsWith('.'))
             {
-                path = Path.Combine(_root, $".old-{machine.Name}-{Environment.ProcessId}");
+                path = Path.Combine(_root, $"{RemovedPrefix}{machine.Name}-{Environment.ProcessId}");
                 Directory.Move(machine.Path, path);
             }
 
@@ -108,6 +113,33 @@ public sealed class MachineStore
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new GuestBuildException($"cannot remove the machine {machine.Name}: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Removes what processes left that were killed.</summary>
+    private void RemoveLeftovers()
+    {
+        foreach (string path in Directory.EnumerateDirectories(_root, ".*"))
+        {
+            string name = Path.GetFileName(path);
+            bool isOurs = name.StartsWith(TemporaryPrefix, StringComparison.Ordinal) || name.StartsWith(RemovedPrefix, StringComparison.Ordinal);
+            if (isOurs && int.TryParse(name[(name.LastIndexOf('-') + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int process) && !IsAlive(process))
+            {
+                Directory.Delete(path, recursive: true);
+            }
+        }
+
+        static bool IsAlive(int process)
+        {
+            try
+            {
+                using Process found = Process.GetProcessById(process);
+                return !found.HasExited;
+            }
+            catch (ArgumentException)
+            {
+                return false;
+            }
         }
     }
 }

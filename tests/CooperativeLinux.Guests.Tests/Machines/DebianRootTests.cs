@@ -128,6 +128,21 @@ public sealed class DebianRootTests
         Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(folder.Path, "machines")));
     }
 
+    [Fact]
+    public void Store_LeftoversOfDeadProcesses_AreRemoved()
+    {
+        using TemporaryFolder folder = new();
+        string dead = Path.Combine(folder.Path, ".new-deb-2147483647");
+        string alive = Path.Combine(folder.Path, $".new-web-{Environment.ProcessId}");
+        Directory.CreateDirectory(Path.Combine(dead, "sub"));
+        Directory.CreateDirectory(alive);
+        Directory.CreateDirectory(Path.Combine(folder.Path, ".git"));
+
+        MachineFolder built = new MachineStore(folder.Path).Begin("deb");
+
+        Assert.Equal([".git", Path.GetFileName(built.Path), ".new-web-" + Environment.ProcessId], Directory.EnumerateDirectories(folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+    }
+
     private static AptSource Source(string[] uris, params string[] suites) => new(uris, suites, ["main"], new Dictionary<string, string>());
 
     private static string Text(FileTree tree, string path) => Encoding.UTF8.GetString(tree.Find(path)!.Content.Span);
