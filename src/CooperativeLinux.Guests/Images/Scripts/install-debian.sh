@@ -50,6 +50,10 @@ mkdir -p $target/var/lib/dpkg/info $target/var/lib/dpkg/updates
 [ -e $target/usr/bin/awk ] || ln -s mawk $target/usr/bin/awk
 (cd $build/files && tar -c --owner=0 --group=0 -f - .) | tar -x --keep-directory-symlink -f - -C $target
 
+# By its number, the root is found whatever the disk is called.
+uuid=$(blkid -s UUID -o value $disk) || fail "the new file system has no number"
+sed -i "s|^/dev/xvda |UUID=$uuid |" $target/etc/fstab
+
 # Services are not to be started here, and dpkg need not wait for the disk.
 printf '#!/bin/sh\nexit 101\n' > $target/usr/sbin/policy-rc.d
 chmod 755 $target/usr/sbin/policy-rc.d
