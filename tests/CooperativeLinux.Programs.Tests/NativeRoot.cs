@@ -9,15 +9,13 @@ internal sealed class NativeRoot : IDisposable
     public NativeRoot(params string[] archives)
     {
         Directory.CreateDirectory(_folder);
+        ArchiveUnpacker unpacker = new(_folder);
         foreach (string archive in archives)
         {
-            // Device nodes need root and are not wanted: the folder gets the host's /dev.
-            (int status, string output) = HostProcess.Run(
-                "/bin/sh",
-                ["-c", "cd \"$1\" && cpio --quiet --extract --unconditional --make-directories --no-absolute-filenames --nonmatching 'dev/*' < \"$2\"", "sh", _folder, archive],
-                TimeSpan.FromMinutes(5));
-            Assert.True(status == 0, $"cannot unpack {archive}: {output}");
+            unpacker.Unpack(archive);
         }
+
+        unpacker.Finish();
     }
 
     /// <summary>Runs a command in the folder, as its root user, with file systems like those of the guest.</summary>

@@ -50,18 +50,21 @@ public abstract class ProgramRun : IAsyncLifetime
         string script = Path.Combine(Path.GetTempPath(), $"colinux-programs-{Guid.NewGuid():N}.cpio");
         try
         {
-            string command = $"exec env PROGRAM_SECONDS={(int)(_limit.TotalSeconds / 2)} bash /programs/run-all {_tier}";
+            // The runtime lets its children ignore SIGPIPE, and its init does not.
+            string command = $"exec env --default-signal PROGRAM_SECONDS={(int)(_limit.TotalSeconds / 2)} bash /programs/run-all {_tier}";
             await GuestScript.WriteAsync(script, "mount -t tmpfs -o size=75% tmp /tmp\n" + command, Programs());
 
             using (NativeRoot root = new(image, script))
             {
                 (_, string output) = root.Run(command, _limit);
                 Native = new ProgramOutputs(output);
+                Keep("native", output);
             }
 
             string colinux = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "colinux.exe" : "colinux");
             (int status, string console) = HostProcess.Run(
                 colinux, ["run", "--kernel", kernel.VmlinuzPath, "--initrd", image, "--initrd", script, "--memory", _memory], _limit);
+            Keep("guest", console);
             Guest = new ProgramOutputs(console + (status == 0 ? "" : $"\ncolinux ended with status {status}"));
         }
         finally
@@ -94,6 +97,12 @@ public abstract class ProgramRun : IAsyncLifetime
     private static string Tail(string text)
     {
         return text.Length <= 3000 ? text : "..." + text[^3000..];
+    }
+
+    /// <summary>Leaves the whole output beside the tests, for finding differences.</summary>
+    private void Keep(string where, string output)
+    {
+        File.WriteAllText(Path.Combine(AppContext.BaseDirectory, $"{_tier}-{where}.txt"), output);
     }
 
     private static FileTree Programs()
