@@ -4,11 +4,12 @@ using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
 using CooperativeLinux.Monitor.Machine;
+using Microsoft.Extensions.Logging;
 
 namespace CooperativeLinux;
 
 /// <summary>A guest: a stock kernel running inside this process.</summary>
-public static class Machine
+public static partial class Machine
 {
     private const int VcpuStackSize = 16 << 20;
 
@@ -39,8 +40,13 @@ public static class Machine
             }
 
             cancellationToken.ThrowIfCancellationRequested();
-            if (outcome.Kind == DomainOutcomeKind.Reboot && !quit.IsCancellationRequested)
+            if (!quit.IsCancellationRequested && (outcome.Kind == DomainOutcomeKind.Reboot || PanicPolicy.AsksForRestart(options.CommandLine, outcome)))
             {
+                if (outcome.Panic is string panic)
+                {
+                    LogPanic(options.Loggers.CreateLogger("machine"), panic);
+                }
+
                 continue;
             }
 
@@ -134,4 +140,7 @@ public static class Machine
             Console.Error.WriteLine($"hypercall {name,-24} {count,10}");
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "the guest's kernel panicked and starts again: {Panic}")]
+    private static partial void LogPanic(ILogger logger, string panic);
 }

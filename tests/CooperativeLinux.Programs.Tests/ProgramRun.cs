@@ -50,8 +50,8 @@ public abstract class ProgramRun : IAsyncLifetime
         string script = Path.Combine(Path.GetTempPath(), $"colinux-programs-{Guid.NewGuid():N}.cpio");
         try
         {
-            // The runtime lets its children ignore SIGPIPE, and its init does not.
-            string command = $"exec env --default-signal PROGRAM_SECONDS={(int)(_limit.TotalSeconds / 2)} bash /programs/run-all {_tier}";
+            // The same start here and there: no environment, and SIGPIPE, which the runtime lets its children ignore, ends programs.
+            string command = $"exec env -i --default-signal PATH=/usr/sbin:/usr/bin:/sbin:/bin PROGRAM_SECONDS={(int)(_limit.TotalSeconds / 2)} bash /programs/run-all {_tier}";
             await GuestScript.WriteAsync(script, "mount -t tmpfs -o size=75% tmp /tmp\n" + command, Programs());
 
             using (NativeRoot root = new(image, script))

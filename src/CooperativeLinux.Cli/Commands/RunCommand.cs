@@ -209,6 +209,7 @@ internal sealed class RunCommand
             MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             Trace = parsed.GetValue(_trace),
+            Loggers = WarningLoggers.For(_error),
         };
     }
 }
