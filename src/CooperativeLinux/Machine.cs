@@ -21,7 +21,7 @@ public static partial class Machine
         cancellationToken.ThrowIfCancellationRequested();
         using CancellationTokenSource quit = new();
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
-        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
+        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel, options.Loggers.CreateLogger("console"));
         while (true)
         {
             DomainOutcome outcome;
@@ -66,7 +66,12 @@ public static partial class Machine
         {
             foreach (string path in options.InitrdPaths)
             {
-                initrd.Add(File.OpenRead(path));
+                FileStream file = File.OpenRead(path);
+                initrd.Add(file);
+                if (!InitramfsFormat.IsRecognised(file))
+                {
+                    throw new MachineStartException(MachineStartFailure.BadImage, $"{path}: not an initramfs: neither a cpio archive nor a packed one");
+                }
             }
 
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
@@ -86,7 +91,9 @@ public static partial class Machine
         }
         catch (OutOfMemoryException error)
         {
-            throw new MachineStartException(MachineStartFailure.Host, error.Message, error);
+            string size = MemorySize.Format(options.MemoryBytes);
+            throw new MachineStartException(
+                MachineStartFailure.Host, $"the host does not give {size} for the guest's memory ({error.Message.TrimEnd('.')}); ask for less with --memory", error);
         }
         finally
         {

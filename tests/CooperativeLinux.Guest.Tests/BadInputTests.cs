@@ -73,6 +73,7 @@ public sealed class BadInputTests : IDisposable
         AssertRefused(BadImage, "run", "-k", _folder);
         AssertRefused(BadImage, "run", "-k", "6.1-cloud", "-i", Path.Combine(_folder, "missing"));
         AssertRefused(BadImage, "run", "-k", "6.1-cloud", "-i", _folder);
+        AssertRefused(BadImage, "run", "-k", "6.1-cloud", "-i", Write("text", "root:x:0:0:root"u8.ToArray()));
         AssertRefused(Failed, "run", "-k", "6.1-cloud", "--log", Path.Combine(_folder, "no", "log"));
         if (!OperatingSystem.IsWindows() && Environment.UserName != "root")
         {
@@ -101,6 +102,7 @@ public sealed class BadInputTests : IDisposable
         string path = Path.Combine(_folder, "large.cpio");
         using (FileStream file = File.Create(path))
         {
+            file.Write("070701"u8);
             file.SetLength(300 << 20);
         }
 

@@ -127,6 +127,11 @@ internal sealed class RunCommand
             }
 
             using FileStream stream = File.OpenRead(path);
+            if (!stream.CanSeek)
+            {
+                throw new UserException(ExitCode.BadImage, $"the {what} {path} is a pipe; it must be a file");
+            }
+
             if (stream.Length == 0)
             {
                 throw new UserException(ExitCode.BadImage, $"the {what} {path} is empty");
