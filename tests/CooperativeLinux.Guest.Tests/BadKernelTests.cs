@@ -15,7 +15,7 @@ public sealed class BadKernelTests
 
     [Theory]
     [InlineData(Null, "BUG: kernel NULL pointer dereference, address: 0000000000000000")]
-    [InlineData(DirectMap, "kernel tried to execute NX-protected page")]
+    [InlineData(DirectMap, "#PF: error_code(0x0011) - permissions violation")]
     [InlineData(HypervisorHole, "BUG: unable to handle page fault for address: ffff800000001000")]
     [InlineData(NonCanonical, "general protection fault")]
     public async Task Execution_AtABadAddress_IsAnOopsThatTheGuestSurvives(ulong address, string words)
