@@ -43,7 +43,9 @@ public sealed class BadInputTests : IDisposable
     public void Kernel_ProgramOfTheHost_IsRefused()
     {
         // An ELF file for this machine, but not made for a PV host.
-        AssertRefused(BadImage, "run", "-k", Colinux.Path);
+        string errors = AssertRefused(BadImage, "run", "-k", Colinux.Path);
+
+        Assert.Contains("use a Debian amd64 or cloud kernel", errors, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -87,6 +89,7 @@ public sealed class BadInputTests : IDisposable
     [InlineData("0")]
     [InlineData("-5")]
     [InlineData("1K")]
+    [InlineData("65G")]
     [InlineData("99999999G")]
     [InlineData("99999999999999999999")]
     [InlineData("lots")]
@@ -128,7 +131,7 @@ public sealed class BadInputTests : IDisposable
         return await File.ReadAllBytesAsync(kernel.VmlinuzPath, TestContext.Current.CancellationToken);
     }
 
-    private static void AssertRefused(int expected, params string[] arguments)
+    private static string AssertRefused(int expected, params string[] arguments)
     {
         (int exitCode, string output, string errors) = Colinux.Run(arguments);
 
@@ -141,6 +144,7 @@ public sealed class BadInputTests : IDisposable
         // A wrong command line is followed by where to find help.
         string[] lines = errors.TrimEnd('\n').Split('\n');
         Assert.True(lines.Length == 1 || (expected == Usage && lines.Length == 2 && lines[1].StartsWith("Try ", StringComparison.Ordinal)), errors);
+        return errors;
     }
 
     private string Write(string name, byte[] content)

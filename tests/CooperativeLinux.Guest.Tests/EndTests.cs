@@ -52,6 +52,19 @@ public sealed class EndTests
         Assert.Contains("Attempted to kill init! exitcode=0x00000300", colinux.Errors, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("poweroff -f")]
+    [InlineData("halt -f")]
+    [InlineData("echo o > /proc/sysrq-trigger")]
+    public void PowerOff_Forced_EndsTheMachine(string command)
+    {
+        (int exitCode, string output, string errors) = Colinux.Run("run", "-k", "6.1-cloud", "-m", "256M", "-a", $"colinux.script=\"{command}; sleep 1000\"");
+
+        Assert.Equal(0, exitCode);
+        Assert.Matches("reboot: (Power down|System halted)\n$", output);
+        Assert.Empty(errors);
+    }
+
     [Fact]
     public void Reboot_FromTheShell_StartsAgainInTheSameProcess()
     {
