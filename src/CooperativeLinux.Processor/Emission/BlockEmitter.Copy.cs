@@ -83,7 +83,7 @@ internal sealed unsafe partial class BlockEmitter
         {
             // An operand that crosses a page: the same operation on a copy, which managed code then writes back.
             ColdPath cold = _cold[^1];
-            CollectionsMarshal.AsSpan(_cache.Sites)[cold.Site].CanBounce = true;
+            CollectionsMarshal.AsSpan(_region.Sites)[cold.Site].CanBounce = true;
             _cold[^1] = cold with { Bounced = _bounced.Count };
             _bounced.Add(new BouncedOperation(decoded, access, memory, highByte, parked, _asm.Position));
         }

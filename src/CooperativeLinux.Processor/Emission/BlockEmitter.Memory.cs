@@ -117,7 +117,7 @@ internal sealed unsafe partial class BlockEmitter
         int site = AddSite(rip, size, write, stack: false, stackSegment, bank);
         if (IsCareful)
         {
-            _asm.StoreStateImmediate32(StateLayout.Argument, (uint)site);
+            StoreArgument(site, FixupKind.Site);
             _asm.Call(_stubs.Callback(CallbackKind.Bounce));
             return new HostOperand(Gpr.T0, -1, 0);
         }
@@ -167,7 +167,14 @@ internal sealed unsafe partial class BlockEmitter
                 return;
             }
 
-            _asm.MoveImmediate(Gpr.T0, address);
+            if (instruction.IsIPRelativeMemoryOperand)
+            {
+                EmitMoveAddress(Gpr.T0, address);
+            }
+            else
+            {
+                _asm.MoveImmediate(Gpr.T0, address);
+            }
         }
         else
         {

@@ -202,7 +202,7 @@ public sealed unsafe partial class Vcpu
     internal nint OnAccess()
     {
         Statistics.AccessMisses++;
-        AccessSite site = _cache.Sites[(int)_engine->Argument];
+        AccessSite site = CurrentRegion.Sites[(int)_engine->Argument];
         ulong address = _engine->Scratch0;
         ulong window = StackWindow;
         if ((address & 0xFFF) + (ulong)site.Size > 4096)
@@ -228,7 +228,7 @@ public sealed unsafe partial class Vcpu
     internal nint OnStackWindow()
     {
         Statistics.StackMisses++;
-        AccessSite site = _cache.Sites[(int)_engine->Argument];
+        AccessSite site = CurrentRegion.Sites[(int)_engine->Argument];
         ulong address = _engine->Scratch0 + StackWindow;
         bool fits = (address & 0xFFF) + (ulong)site.Size <= 4096 && Mmu.IsCanonical(address);
         if (fits && TryOpenWindow(address, site.Write))
@@ -273,7 +273,7 @@ public sealed unsafe partial class Vcpu
 
     internal nint OnBounce()
     {
-        AccessSite site = _cache.Sites[(int)_engine->Argument];
+        AccessSite site = CurrentRegion.Sites[(int)_engine->Argument];
         ulong address = _engine->Scratch0;
         _bounceLength = 0;
         if ((address & 0xFFF) + (ulong)site.Size > 4096)
@@ -336,7 +336,7 @@ public sealed unsafe partial class Vcpu
     internal nint OnInterpret()
     {
         Statistics.Interpreted++;
-        (Instruction instruction, Block owner) = _cache.Instructions[(int)_engine->Argument];
+        (Instruction instruction, Block owner) = CurrentRegion.Instructions[(int)_engine->Argument];
         ulong window = StackWindow;
         if (!_interpreter.Execute(instruction, out GuestException fault, out bool finished))
         {
@@ -553,7 +553,8 @@ public sealed unsafe partial class Vcpu
 
         if (user)
         {
-            ((uint*)_mmu.Current.PageSlots)[TlbContext.PageSlot(address)] = PageId(pageAddress, frame);
+            uint id = PageId(pageAddress, frame);
+            ((uint*)_mmu.Current.PageSlots)[TlbContext.PageSlot(id)] = id;
         }
 
         return true;

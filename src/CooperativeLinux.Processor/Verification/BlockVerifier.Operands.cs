@@ -126,7 +126,7 @@ internal sealed unsafe partial class BlockVerifier
         int offset = OffsetOf(instruction.IP);
         for (int i = _block.FirstFaultPoint; i < _block.FirstFaultPoint + _block.FaultPointCount; i++)
         {
-            FaultPoint point = _cache.FaultPoints[i];
+            FaultPoint point = _region.FaultPoints[i];
             if (point.HostOffset == offset)
             {
                 return point.ParkedRegister == register;

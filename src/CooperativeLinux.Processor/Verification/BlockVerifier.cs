@@ -49,6 +49,7 @@ internal sealed unsafe partial class BlockVerifier
 
     // The block in hand.
     private Block _block = null!;
+    private CodeRegion _region = null!;
     private uint _pageId;
     private List<Violation> _violations = null!;
 
@@ -92,6 +93,7 @@ internal sealed unsafe partial class BlockVerifier
     public bool Verify(Block block, uint pageId, ReadOnlySpan<byte> bytes, List<Violation> violations)
     {
         _block = block;
+        _region = _cache.Of(block.Key.User);
         _pageId = pageId;
         _violations = violations;
         int before = violations.Count;
