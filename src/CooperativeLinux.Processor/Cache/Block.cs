@@ -119,6 +119,9 @@ internal struct AccessSite
     /// <summary>Behind the jump back stands the same operation on a bounced copy; it is used for operands that cross pages.</summary>
     public bool CanBounce;
 
+    /// <summary>The site is of several accesses. Where they cannot be made together, execution goes on behind the jump back.</summary>
+    public bool IsGroup;
+
     /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
     public bool StackSegment;
 

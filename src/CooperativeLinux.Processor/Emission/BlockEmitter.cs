@@ -24,6 +24,7 @@ internal sealed unsafe partial class BlockEmitter
     private readonly EmissionBuffer _encoded = new();
     private readonly InstructionInfoFactory _infos = new();
     private readonly StackGroups _groups = new();
+    private readonly BaseGroups _bases = new();
     private readonly FlagLookahead _lookahead;
     private readonly List<ColdPath> _cold = [];
     private readonly List<BouncedOperation> _bounced = [];
@@ -35,7 +36,12 @@ internal sealed unsafe partial class BlockEmitter
     private CodeRegion _region = null!;
     private bool _isMovable;
     private bool _flagsParked;
-    private bool _stackDeltaInT1;
+
+    // Whose distance from guest to host address T1 holds: a base group's number, or one of these.
+    private const int NoDelta = -1;
+    private const int OfStack = -2;
+    private int _deltaInT1;
+    private int _index;
     private byte* _guestBytes;
     private byte* _guestBytesSecond;
     private int _guestBytesFirstLength;
@@ -52,7 +58,9 @@ internal sealed unsafe partial class BlockEmitter
     private enum ColdKind
     {
         Access,
+        Group,
         StackWindow,
+        StackWindowKeepingFlags,
         Link,
         Branch,
         Poll,
@@ -74,6 +82,7 @@ internal sealed unsafe partial class BlockEmitter
         if (key.Variant == BlockVariant.Normal)
         {
             _groups.Analyse(instructions);
+            _bases.Analyse(instructions);
         }
 
         _region = _cache.Of(key.User);
@@ -94,7 +103,7 @@ internal sealed unsafe partial class BlockEmitter
         _cold.Clear();
         _bounced.Clear();
         _flagsParked = false;
-        _stackDeltaInT1 = false;
+        _deltaInT1 = NoDelta;
         _guestBytes = bytes;
         _guestBytesFirstLength = firstLength;
         _guestBytesSecond = secondBytes;
@@ -102,6 +111,7 @@ internal sealed unsafe partial class BlockEmitter
         EmitHead(instructions[0].LiveFlags != 0, instructions[^1].Handling == Handling.Call, pageId);
         for (int i = 0; i < instructions.Length; i++)
         {
+            _index = i;
             EmitInstruction(ref instructions[i], i);
         }
 
@@ -333,7 +343,7 @@ internal sealed unsafe partial class BlockEmitter
         _asm.StoreState(StateLayout.Rip, Gpr.T0);
         StoreArgument((int)AddInstruction(instruction), FixupKind.Instruction);
         _asm.Call(_stubs.Callback(CallbackKind.Interpret));
-        _stackDeltaInT1 = false;
+        _deltaInT1 = NoDelta;
     }
 
     private uint AddInstruction(in Instruction instruction)
@@ -428,19 +438,30 @@ internal sealed unsafe partial class BlockEmitter
                     AccessSite site = _region.Sites[cold.Site];
                     _asm.Call(_stubs.Access((IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (site.Write ? 1 : 0), site.Size));
                     _asm.Jump(cold.Resume);
-                    if (cold.Bounced >= 0)
+                    if (cold.Number >= 0)
                     {
-                        EmitBounced(_bounced[cold.Bounced]);
+                        EmitBounced(_bounced[cold.Number]);
                     }
 
                     break;
+                case ColdKind.Group:
+                    EmitGroupMiss(cold);
+                    break;
                 case ColdKind.StackWindow:
-                    AccessSite stackSite = _region.Sites[cold.Site];
-                    StoreArgument(cold.Site, FixupKind.Site);
-                    _asm.MoveImmediate(Gpr.T1, (uint)(4096 - stackSite.Size));
-                    _asm.Call(_stubs.StackWindow(IsUser));
+                    EmitStackMiss(cold.Site);
                     _asm.Jump(cold.Resume);
-                    EmitPlainExit(stackSite);
+                    EmitPlainExit(_region.Sites[cold.Site]);
+                    break;
+                case ColdKind.StackWindowKeepingFlags:
+                    _asm.ParkFlags();
+                    _asm.Lea(Gpr.T0, Gpr.GuestRsp, cold.Number);
+                    _asm.AluState(Alu.Add, Gpr.T0, StackNegative);
+                    EmitStackMiss(cold.Site);
+                    int moved = _asm.Jump(0);
+                    EmitPlainExit(_region.Sites[cold.Site]);
+                    _asm.PatchRelative(moved, _asm.Position);
+                    _asm.UnparkFlags();
+                    _asm.Jump(cold.Resume);
                     break;
                 case ColdKind.Branch:
                     Stubs.EmitBranch(_asm);
@@ -461,6 +482,30 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
+    private void EmitStackMiss(int site)
+    {
+        StoreArgument(site, FixupKind.Site);
+        _asm.MoveImmediate(Gpr.T1, (uint)(4096 - _region.Sites[site].Size));
+        _asm.Call(_stubs.StackWindow(IsUser));
+    }
+
+    // T1 points to the entry whose page address was subtracted from T0.
+    //   add t0,[t1] ; call stub ; jmp ok ; plain: ... ; ok: lea t1,[base+low] ; sub t0,t1
+    private void EmitGroupMiss(in ColdPath cold)
+    {
+        AccessSite site = _region.Sites[cold.Site];
+        BaseGroup group = _bases[cold.Number];
+        _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
+        StoreArgument(cold.Site, FixupKind.Site);
+        _asm.Call(_stubs.Access((IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (site.Write ? 1 : 0), site.Size));
+        int resolved = _asm.Jump(0);
+        EmitPlainExit(site);
+        _asm.PatchRelative(resolved, _asm.Position);
+        _asm.Lea(Gpr.T1, group.Base, group.Low);
+        _asm.RegisterForm(0x2B, Gpr.T0, Gpr.T1, wide: true);
+        _asm.Jump(cold.Resume);
+    }
+
     // What the block wants to access together does not lie in one page: the same instruction goes on in a block that looks at each
     // access by itself.
     private void EmitPlainExit(in AccessSite site)
@@ -470,7 +515,7 @@ internal sealed unsafe partial class BlockEmitter
         AddExit(site.Rip, _asm.Jump(0), BlockVariant.NoStackWindow);
     }
 
-    private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Bounced);
+    private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Number);
 
     /// <summary>Takes the encoder's bytes.</summary>
     private sealed class EmissionBuffer : CodeWriter

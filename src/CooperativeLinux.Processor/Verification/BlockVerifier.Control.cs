@@ -14,6 +14,8 @@ internal sealed partial class BlockVerifier
     // More do not fit in the bounce buffer at every alignment.
     private const int MaxOperandBytes = 128;
 
+    private const int MaxAccessBytes = 512;
+
     private int StepControl(int index, in Instruction instruction, ref AbstractState state)
     {
         if (state.Parked != 0)
@@ -133,6 +135,11 @@ internal sealed partial class BlockVerifier
             case ValueKind.PageIdDifference or ValueKind.TargetDifference:
                 taken.Admitted = true;
                 break;
+            case ValueKind.PageDistances when next.Rcx.High - next.Rcx.Low is >= 0 and < PageBytes:
+                // Both ends lie in the window's page, and so does what is between them.
+                taken.StackLow = next.Rcx.Low;
+                taken.StackHigh = next.Rcx.High + 1;
+                break;
             case ValueKind.PollClear:
                 next.Polled = true;
                 break;
@@ -153,7 +160,7 @@ internal sealed partial class BlockVerifier
         int length = PageBytes - bound;
         if (state.T0.Kind == ValueKind.PageOffset)
         {
-            state.T0 = new Value(ValueKind.CheckedOffset, 0, length);
+            state.T0 = new Value(ValueKind.CheckedOffset, 0, length, Base: state.T0.Base, Offset: state.T0.Offset);
         }
         else
         {
@@ -325,6 +332,7 @@ internal sealed partial class BlockVerifier
     //   Access       T0: guest address -> host address of the site's bytes. The stack window stays as it is.
     //                The stubs for a kind and a size, which come before it: T1 is the entry that T0 selects in an array of that
     //                kind, which they fill; T0: as before, or host address of so many bytes with the rights of the kind.
+    //                If the site is of a group, execution may go on behind the jump that follows, without any of that.
     //                If the site can bounce, execution may go on behind the jump that follows; T0: address of a copy then.
     //   StackWindow  A stub in front of it. T0: offset in the window, T1: page size - the site's bytes -> T0: guest data. The site's
     //                bytes from there lie in the window, or execution goes on behind the jump that follows.
@@ -354,9 +362,15 @@ internal sealed partial class BlockVerifier
             int size = isLookup ? Math.Min(site.Size, lookup.Size) : site.Size;
             bool write = site.Write && (!isLookup || lookup.Write);
             bool keepsWindow = offset != _stubs.Callback(CallbackKind.Bounce);
+            Value address = state.T0;
             AfterCallback(ref state, keepsWindow);
-            state.T0 = new Value(ValueKind.Pointer, 0, size, write);
-            return !site.CanBounce || !keepsWindow || TryPushBehindJump(index, state);
+            if (site.IsGroup && !TryPushBehindJump(index, state))
+            {
+                return false;
+            }
+
+            state.T0 = new Value(ValueKind.Pointer, 0, size, write, BaseOf(address), address.Offset);
+            return site.IsGroup || !site.CanBounce || !keepsWindow || TryPushBehindJump(index, state);
         }
 
         if (offset == _stubs.StackWindow(IsUser))
@@ -397,6 +411,12 @@ internal sealed partial class BlockVerifier
         if (offset == _stubs.Callback(CallbackKind.Interpret) || offset == _stubs.Callback(CallbackKind.BounceFinish))
         {
             AfterCallback(ref state, keepsWindow: offset == _stubs.Callback(CallbackKind.BounceFinish));
+            if (offset == _stubs.Callback(CallbackKind.Interpret))
+            {
+                // Guest registers may have changed.
+                state.Deltas = default;
+            }
+
             return true;
         }
 
@@ -447,7 +467,7 @@ internal sealed partial class BlockVerifier
         }
 
         site = _region.Sites[state.Argument];
-        return site.Owner == _block && site.Stack == stack && site.Size > 0 && site.Size <= (stack ? PageBytes : MaxOperandBytes);
+        return site.Owner == _block && site.Stack == stack && site.Size > 0 && site.Size <= (stack ? PageBytes : site.IsGroup ? MaxAccessBytes : MaxOperandBytes);
     }
 
     private bool IsOwnInstruction(in AbstractState state) =>
@@ -639,7 +659,7 @@ internal sealed partial class BlockVerifier
         Dictionary<int, AccessStub> found = [];
         foreach (TlbArray array in Enum.GetValues<TlbArray>())
         {
-            for (int size = 1; size <= MaxOperandBytes; size *= 2)
+            for (int size = 1; size <= MaxAccessBytes; size *= 2)
             {
                 int offset = stubs.Access(array, size);
                 if (offset != stubs.Callback(CallbackKind.Access))

@@ -223,7 +223,7 @@ internal sealed class Mutator
             }
 
             bool stack = _all[i].Instruction is { Op0Register: Register.R10, MemoryBase: Register.R9, Code: Code.Lea_r64_m }
-                && _all[i + 1].Instruction is { Op0Register: Register.R10, IsIPRelativeMemoryOperand: true, Code: Code.Sub_r64_rm64 };
+                && _all[i + 1].Instruction is { Op0Register: Register.R10, IsIPRelativeMemoryOperand: true, Code: Code.Add_r64_rm64 };
             for (int j = i; stack && j < i + 4; j++)
             {
                 _all[j].IsStackCheckStep = true;
