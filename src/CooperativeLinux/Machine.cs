@@ -4,11 +4,12 @@ using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
 using CooperativeLinux.Monitor.Machine;
+using Microsoft.Extensions.Logging;
 
 namespace CooperativeLinux;
 
 /// <summary>A guest: a stock kernel running inside this process.</summary>
-public static class Machine
+public static partial class Machine
 {
     private const int VcpuStackSize = 16 << 20;
 
@@ -20,7 +21,7 @@ public static class Machine
         cancellationToken.ThrowIfCancellationRequested();
         using CancellationTokenSource quit = new();
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
-        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
+        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel, options.Loggers.CreateLogger("console"));
         while (true)
         {
             DomainOutcome outcome;
@@ -39,8 +40,13 @@ public static class Machine
             }
 
             cancellationToken.ThrowIfCancellationRequested();
-            if (outcome.Kind == DomainOutcomeKind.Reboot && !quit.IsCancellationRequested)
+            if (!quit.IsCancellationRequested && (outcome.Kind == DomainOutcomeKind.Reboot || PanicPolicy.AsksForRestart(options.CommandLine, outcome)))
             {
+                if (outcome.Panic is string panic)
+                {
+                    LogPanic(options.Loggers.CreateLogger("machine"), panic);
+                }
+
                 continue;
             }
 
@@ -60,7 +66,12 @@ public static class Machine
         {
             foreach (string path in options.InitrdPaths)
             {
-                initrd.Add(File.OpenRead(path));
+                FileStream file = File.OpenRead(path);
+                initrd.Add(file);
+                if (!InitramfsFormat.IsRecognised(file))
+                {
+                    throw new MachineStartException(MachineStartFailure.BadImage, $"{path}: not an initramfs: neither a cpio archive nor a packed one");
+                }
             }
 
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
@@ -80,7 +91,9 @@ public static class Machine
         }
         catch (OutOfMemoryException error)
         {
-            throw new MachineStartException(MachineStartFailure.Host, error.Message, error);
+            string size = MemorySize.Format(options.MemoryBytes);
+            throw new MachineStartException(
+                MachineStartFailure.Host, $"the host does not give {size} for the guest's memory ({error.Message.TrimEnd('.')}); ask for less with --memory", error);
         }
         finally
         {
@@ -134,4 +147,7 @@ public static class Machine
             Console.Error.WriteLine($"hypercall {name,-24} {count,10}");
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "the guest's kernel panicked and starts again: {Panic}")]
+    private static partial void LogPanic(ILogger logger, string panic);
 }

@@ -127,6 +127,11 @@ internal sealed class RunCommand
             }
 
             using FileStream stream = File.OpenRead(path);
+            if (!stream.CanSeek)
+            {
+                throw new UserException(ExitCode.BadImage, $"the {what} {path} is a pipe; it must be a file");
+            }
+
             if (stream.Length == 0)
             {
                 throw new UserException(ExitCode.BadImage, $"the {what} {path} is empty");
@@ -209,6 +214,7 @@ internal sealed class RunCommand
             MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             Trace = parsed.GetValue(_trace),
+            Loggers = WarningLoggers.For(_error),
         };
     }
 }
