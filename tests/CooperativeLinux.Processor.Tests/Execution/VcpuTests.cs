@@ -126,4 +126,40 @@ public sealed unsafe class VcpuTests
         Assert.Empty(machine.Exceptions);
         Assert.Equal(FlatMachine.Code, machine.Cpu.State->Rip);
     }
+
+    [Fact]
+    public void Run_TwoMachinesOnOneThread_KeepTheirOwnX87State()
+    {
+        using FlatMachine first = new();
+        using FlatMachine second = new();
+
+        // The first stops with a division by zero pending that nothing masks: the next x87 instruction of anybody would fault.
+        first.Run(a =>
+        {
+            a.mov(__word_ptr[FlatMachine.Data], 0x0C00);
+            a.fldcw(__word_ptr[FlatMachine.Data]);
+            a.fld1();
+            a.fldz();
+            a.fdivp(st1, st0);
+            a.syscall();
+            a.fnstcw(__word_ptr[FlatMachine.Data + 8]);
+            a.syscall();
+        });
+        second.Run(a =>
+        {
+            a.fld1();
+            a.fnstcw(__word_ptr[FlatMachine.Data]);
+            a.fnstsw(__word_ptr[FlatMachine.Data + 2]);
+            a.fistp(__word_ptr[FlatMachine.Data + 4]);
+            a.syscall();
+        });
+        first.Cpu.Run();
+
+        Assert.Empty(first.Exceptions);
+        Assert.Empty(second.Exceptions);
+        Assert.True(second.Memory.TryRead(FlatMachine.Data, out ulong clean));
+        Assert.Equal(0x1_3800_037FUL, clean);
+        Assert.True(first.Memory.TryRead(FlatMachine.Data + 8, out ushort control));
+        Assert.Equal(0x0C40, control);
+    }
 }
