@@ -20,6 +20,16 @@ public sealed class CaseGeneratorTests(NativeRunnerFixture fixture, ITestOutputH
         Assert.InRange(InstructionCatalogue.Compared.Count, 1800, 3000);
     }
 
+    /// <summary>Nothing that the guest can use escapes the comparison unnoticed.</summary>
+    [Fact]
+    public void Compared_HasEveryTranslatedForm()
+    {
+        IEnumerable<Code> forgotten = InstructionCatalogue.Translated.Except(InstructionCatalogue.Compared).Except(InstructionCatalogue.NotComparable);
+
+        Assert.Equal("", string.Join(' ', forgotten));
+        Assert.InRange(InstructionCatalogue.Translated.Count, 1800, 3000);
+    }
+
     [Fact]
     public void Generate_SameSeed_GivesSameCase()
     {

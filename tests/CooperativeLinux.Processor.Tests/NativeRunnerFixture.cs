@@ -31,6 +31,9 @@ public sealed class NativeRunnerFixture : IDisposable
         _oracle = expected is not null ? new RecordedRunner(expected) : _recorder is not null ? _recorder : _native;
     }
 
+    /// <summary>What was compared so far, printed at the end of the run.</summary>
+    internal ComparisonCounts Counts { get; } = new();
+
     /// <summary>The runner; skips the calling test on hosts that have none.</summary>
     internal NativeRunner Runner
     {
@@ -54,6 +57,12 @@ public sealed class NativeRunnerFixture : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        string counts = Counts.ToString();
+        if (counts.Length > 0)
+        {
+            Console.WriteLine("* " + counts);
+        }
+
         _recorder?.Dispose();
         _native?.Dispose();
     }

@@ -26,6 +26,9 @@ public sealed class ProgramTests(NativeRunnerFixture fixture, ITestOutputHelper 
         }
 
         output.WriteLine($"{variant}: {tester.Cases} programs, {translated.Polls} polls, seed {TestScale.Seed:x}");
+        fixture.Counts.AddPrograms(tester.Cases);
+        fixture.Counts.AddMissing(tester.Missing);
+        fixture.Counts.AddVerified(translated.BlocksVerified);
         Assert.True(tester.Failures == 0, tester.Summary());
     }
 

@@ -13,6 +13,9 @@ internal sealed unsafe partial class Interpreter
 
     /// <summary>Bytes of an fxsave image up to the end of the x87 registers.</summary>
     private const int X87ImageSize = 160;
+
+    /// <summary>Bit of the status word, also in the image's byte 2.</summary>
+    private const int ErrorSummary = 0x80;
     private const int XsaveSize = 832;
     private const ulong CompactFormat = 1UL << 63;
 
@@ -61,6 +64,9 @@ internal sealed unsafe partial class Interpreter
         LoadX87(image);
         live.CopyTo(image);
     }
+
+    /// <summary>Whether the next waiting x87 instruction will raise #MF.</summary>
+    public bool IsX87ErrorPending => (SaveX87()[2] & ErrorSummary) != 0;
 
     private void InitialiseX87() => LoadX87(CreateX87Image());
 
@@ -271,7 +277,6 @@ internal sealed unsafe partial class Interpreter
         Span<byte> image = stackalloc byte[108];
         image.Clear();
         Span<byte> current = new(SaveX87(), 160);
-        const int ErrorSummary = 0x80;
         if (waits && (current[2] & ErrorSummary) != 0)
         {
             _fault = new GuestException(GuestException.FloatingPoint);

@@ -129,7 +129,7 @@ public sealed unsafe partial class Vcpu
                 exception = new GuestException(GuestException.DivideError);
                 break;
             case FaultKind.FloatingPoint:
-                exception = new GuestException(IsX87At(State->Rip) ? GuestException.FloatingPoint : GuestException.SimdFloatingPoint);
+                exception = new GuestException(_interpreter.IsX87ErrorPending && IsX87At(State->Rip) ? GuestException.FloatingPoint : GuestException.SimdFloatingPoint);
                 break;
             case FaultKind.AccessViolation when fault.Address - (ulong)_code.Poison >= CodeMemory.GuardSize:
                 throw new InvalidOperationException($"Host access to {fault.Address:x} in a block at {State->Rip:x}.");
@@ -434,7 +434,7 @@ public sealed unsafe partial class Vcpu
         State->ArithmeticFlags = ((image >> 8) & 0xD5) | ((image & 1) << 11);
     }
 
-    // Whether the instruction belongs to the x87 and MMX world, whose exceptions are #MF.
+    // Whether the instruction belongs to the x87 and MMX world, where a pending exception is #MF. Conversions to MMX have SIMD exceptions, too.
     private bool IsX87At(ulong rip)
     {
         Instruction instruction = DecodeAt(rip);
