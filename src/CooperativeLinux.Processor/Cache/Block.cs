@@ -76,6 +76,9 @@ internal struct BlockExit
     /// <summary>Guest target.</summary>
     public ulong Target;
 
+    /// <summary>NoStackWindow: only such a block will do.</summary>
+    public BlockVariant Variant;
+
     /// <summary>Offset of the rel32 to patch.</summary>
     public int Patch;
 

@@ -36,9 +36,9 @@ internal sealed unsafe partial class BlockEmitter
         AddExit(target, patch);
     }
 
-    private void AddExit(ulong target, int patch)
+    private void AddExit(ulong target, int patch, BlockVariant variant = BlockVariant.Normal)
     {
-        _cache.Exits.Add(new BlockExit { Target = target, Patch = patch, Owner = _block, NextIncoming = -1 });
+        _cache.Exits.Add(new BlockExit { Target = target, Variant = variant, Patch = patch, Owner = _block, NextIncoming = -1 });
         AddCold(ColdKind.Link, patch, site: _cache.Exits.Count - 1);
     }
 

@@ -61,7 +61,7 @@ internal sealed unsafe partial class BlockEmitter
 
     /// <summary>Emits decoded instructions as a block and registers it in the cache.</summary>
     /// <param name="pageId">Id of the (page, frame) pair for the checked entry; user mode only.</param>
-    public Block Emit(in BlockKey key, BlockDecoder decoder, byte* bytes, int firstLength, byte* secondBytes, ulong secondFrame, uint pageId, int pageSlot)
+    public Block Emit(in BlockKey key, BlockDecoder decoder, byte* bytes, int firstLength, byte* secondBytes, ulong secondFrame, uint pageId)
     {
         Span<DecodedInstruction> instructions = decoder.Instructions.AsSpan(0, decoder.Count);
         _lookahead.Begin(bytes - (key.Virtual & 0xFFF), key.Virtual & ~0xFFFUL);
@@ -88,7 +88,7 @@ internal sealed unsafe partial class BlockEmitter
         _guestBytesFirstLength = firstLength;
         _guestBytesSecond = secondBytes;
 
-        EmitHead(instructions[0].LiveFlags != 0, instructions[^1].Handling == Handling.Call, pageId, pageSlot);
+        EmitHead(instructions[0].LiveFlags != 0, instructions[^1].Handling == Handling.Call, pageId);
         for (int i = 0; i < instructions.Length; i++)
         {
             EmitInstruction(ref instructions[i], i);
@@ -112,8 +112,9 @@ internal sealed unsafe partial class BlockEmitter
     // indirect entry:             mov t1, address ; cmp t1, [BranchTarget] ; jne miss
     // entry:                      cmp rsp, [Limit] ; jb cold
     // Where flags are live the same is done with lea and jrcxz, whose short jumps go to trampolines in front.
-    private void EmitHead(bool flagsLive, bool calls, uint pageId, int pageSlot)
+    private void EmitHead(bool flagsLive, bool calls, uint pageId)
     {
+        int pageSlot = TlbContext.PageSlot(pageId);
         _block.HostStart = _asm.Position;
         if (!flagsLive)
         {
@@ -348,8 +349,10 @@ internal sealed unsafe partial class BlockEmitter
 
     private void EmitColdPaths()
     {
-        foreach (ColdPath cold in _cold)
+        // Some add one: the list grows.
+        for (int i = 0; i < _cold.Count; i++)
         {
+            ColdPath cold = _cold[i];
             int start = _asm.Position;
             _asm.PatchRelative(cold.Patch, start);
             switch (cold.Kind)
@@ -368,9 +371,12 @@ internal sealed unsafe partial class BlockEmitter
 
                     break;
                 case ColdKind.StackWindow:
+                    AccessSite stackSite = _cache.Sites[cold.Site];
                     _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
-                    _asm.Call(_stubs.Callback(CallbackKind.StackWindow));
+                    _asm.MoveImmediate(Gpr.T1, (uint)(4096 - stackSite.Size));
+                    _asm.Call(_stubs.StackWindow(IsUser));
                     _asm.Jump(cold.Resume);
+                    EmitPlainExit(stackSite);
                     break;
                 case ColdKind.Branch:
                     Stubs.EmitBranch(_asm);
@@ -389,6 +395,15 @@ internal sealed unsafe partial class BlockEmitter
                     break;
             }
         }
+    }
+
+    // What the block wants to access together does not lie in one page: the same instruction goes on in a block that looks at each
+    // access by itself.
+    private void EmitPlainExit(in AccessSite site)
+    {
+        _flagsParked = site.FlagsParked;
+        Unpark();
+        AddExit(site.Rip, _asm.Jump(0), BlockVariant.NoStackWindow);
     }
 
     private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Bounced);

@@ -34,6 +34,7 @@ public sealed unsafe partial class Vcpu
         int number = (int)_engine->Argument;
         BlockExit exit = _cache.Exits[number];
         State->Rip = exit.Target;
+        _noStackWindow = exit.Variant == BlockVariant.NoStackWindow;
         long flushes = _cache.Flushes;
         Block? block = NextBlock();
         if (block == null)
@@ -44,7 +45,7 @@ public sealed unsafe partial class Vcpu
         bool samePage = ((exit.Target ^ exit.Owner.Key.Virtual) & ~0xFFFUL) == 0;
         bool checkedEntry = block.Key.User && !samePage;
         if (flushes == _cache.Flushes && exit.Owner.Key.Variant != BlockVariant.Careful && block.Key.Virtual == exit.Target && block.Key.User == exit.Owner.Key.User
-            && block.Key.Variant != BlockVariant.Careful
+            && block.Key.Variant != BlockVariant.Careful && (exit.Variant == BlockVariant.Normal || block.Key.Variant == exit.Variant)
             && (samePage || block.Key.User || Mmu.IsKernelHalf(exit.Target)))
         {
             _cache.Link(number, block, checkedEntry ? block.CheckedEntry : block.Entry);
@@ -335,7 +336,7 @@ public sealed unsafe partial class Vcpu
         Block block;
         try
         {
-            block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId, TlbContext.PageSlot(key.Virtual));
+            block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId);
         }
         catch (InvalidOperationException)
         {

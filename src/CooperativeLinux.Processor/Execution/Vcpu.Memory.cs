@@ -553,7 +553,8 @@ public sealed unsafe partial class Vcpu
 
         if (user)
         {
-            ((uint*)_mmu.Current.PageSlots)[TlbContext.PageSlot(address)] = PageId(pageAddress, frame);
+            uint id = PageId(pageAddress, frame);
+            ((uint*)_mmu.Current.PageSlots)[TlbContext.PageSlot(id)] = id;
         }
 
         return true;

@@ -9,6 +9,9 @@ internal enum ValueKind : byte
     /// <summary>0 … High.</summary>
     Bounded,
 
+    /// <summary>T1: Low, which a stub compares offsets in a page with.</summary>
+    WindowBound,
+
     /// <summary>T1: a multiple of 8.</summary>
     TableOffset,
 

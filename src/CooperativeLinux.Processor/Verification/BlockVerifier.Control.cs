@@ -325,8 +325,9 @@ internal sealed partial class BlockVerifier
     //   Access       T0: guest address -> host address of the site's bytes. The stack window stays as it is.
     //                The stubs for a kind and a size, which come before it: T1 is the entry that T0 selects in an array of that
     //                kind, which they fill; T0: as before, or host address of so many bytes with the rights of the kind.
-    //   StackWindow  T0: offset in the window -> the same. The site's bytes from there lie in the window.
     //                If the site can bounce, execution may go on behind the jump that follows; T0: address of a copy then.
+    //   StackWindow  A stub in front of it. T0: offset in the window, T1: page size - the site's bytes -> T0: guest data. The site's
+    //                bytes from there lie in the window, or execution goes on behind the jump that follows.
     //   Bounce       T0: guest address -> host address of the site's bytes or of a copy.
     //   BounceFinish T0 is lost. The stack window stays as it is.
     //   Interpret    T0 is lost.
@@ -355,10 +356,10 @@ internal sealed partial class BlockVerifier
             bool keepsWindow = offset != _stubs.Callback(CallbackKind.Bounce);
             AfterCallback(ref state, keepsWindow);
             state.T0 = new Value(ValueKind.Pointer, 0, size, write);
-            return !site.CanBounce || !keepsWindow || TryPushBounced(index, state);
+            return !site.CanBounce || !keepsWindow || TryPushBehindJump(index, state);
         }
 
-        if (offset == _stubs.Callback(CallbackKind.StackWindow))
+        if (offset == _stubs.StackWindow(IsUser))
         {
             if (!TryOwnSite(state, stack: true, out AccessSite site))
             {
@@ -370,9 +371,19 @@ internal sealed partial class BlockVerifier
                 return Fail(index, "T0 is not an offset in the stack window");
             }
 
+            if (state.T1 != new Value(ValueKind.WindowBound, PageBytes - site.Size))
+            {
+                return Fail(index, "T1 is not the bound of the site");
+            }
+
             int low = state.T0.Low;
             AfterCallback(ref state, keepsWindow: false);
             state.T0 = Value.Guest;
+            if (!TryPushBehindJump(index, state))
+            {
+                return false;
+            }
+
             state.StackLow = low;
             state.StackHigh = low + site.Size;
             return true;
@@ -392,12 +403,12 @@ internal sealed partial class BlockVerifier
         return Fail(index, "call to a place that is not allowed");
     }
 
-    // The callback skips exactly one jmp rel32.
-    private bool TryPushBounced(int index, in AbstractState state)
+    // The callback may skip exactly one jmp rel32.
+    private bool TryPushBehindJump(int index, in AbstractState state)
     {
         if (index + 2 >= _count || _instructions[index + 1].Instruction.Code != Code.Jmp_rel32_64 || _instructions[index + 1].Instruction.Length != 5)
         {
-            return Fail(index, "no code for a bounced operand");
+            return Fail(index, "no code behind the jump that a stub may skip");
         }
 
         _pending.Push((index + 2, state));
@@ -518,6 +529,11 @@ internal sealed partial class BlockVerifier
         if (to.Key.Virtual != exit.Target || to.Key.User != IsUser)
         {
             return "linked to a block for another address or mode";
+        }
+
+        if (exit.Variant != BlockVariant.Normal && to.Key.Variant != exit.Variant)
+        {
+            return "linked to a block of another variant";
         }
 
         if (to.Key.Variant == BlockVariant.Careful || _block.Key.Variant == BlockVariant.Careful)

@@ -102,6 +102,11 @@ internal sealed partial class BlockVerifier
                 state.SetT1(new Value(ValueKind.StackDelta));
                 return true;
 
+            // cold: mov t1d,4096-length ; call
+            case Code.Mov_r32_imm32 when instruction.Op0Register == Register.R11D && instruction.Immediate32 < PageBytes && instruction.Immediate32 != _block.Key.Virtual:
+                state.SetT1(new Value(ValueKind.WindowBound, (int)instruction.Immediate32));
+                return true;
+
             // Guest rsp moves by a constant.
             case Code.Lea_r64_m when instruction.Op0Register == Register.R9 && IsBased(instruction, Register.R9) && TryDistance(instruction, out int moved):
                 state.MoveStack(moved);
@@ -294,7 +299,7 @@ internal sealed partial class BlockVerifier
         || (state.Rcx.Kind == ValueKind.OwnAddress && IsSum(instruction, Register.RCX, Register.R10));
 
     private bool IsPageSlot(in Instruction instruction, Register slots) =>
-        IsBased(instruction, slots) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_block.Key.Virtual) * sizeof(uint));
+        IsBased(instruction, slots) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_pageId) * sizeof(uint));
 
     private static bool TryDistance(in Instruction instruction, out int distance) => TryNarrow((long)instruction.MemoryDisplacement64, out distance);
 

@@ -90,6 +90,24 @@ public sealed class MutationTests
     }
 
     [Fact]
+    public void Verify_WrongBoundForStackWindow_Objects()
+    {
+        Check(20, (mutator, block) =>
+        {
+            foreach (HostInstruction host in mutator.StackBounds)
+            {
+                int bound = (int)host.Instruction.Immediate32;
+                foreach (int wrong in (ReadOnlySpan<int>)[bound + 1, bound - 1, 4096, -1])
+                {
+                    mutator.Try(host, bytes => Put(bytes, wrong), $"bound {bound} -> {wrong}");
+                }
+
+                mutator.Try(host, Fill, "bound left out");
+            }
+        });
+    }
+
+    [Fact]
     public void Verify_MissingStepOfCheck_Objects()
     {
         Check(500, (mutator, block) =>

@@ -62,8 +62,8 @@ internal sealed class Mutator
         Reach(block.Entry - block.HostStart);
         foreach (HostInstruction host in _all.Where(h => h.IsReachable).ToList())
         {
-            // An operand that crosses pages goes on behind the jump that follows the call.
-            if (host.Index + 2 < _all.Count && host.Instruction.Code == Code.Call_rel32_64 && IsAccessStub(TargetOf(host)))
+            // What crosses pages goes on behind the jump that follows the call.
+            if (host.Index + 2 < _all.Count && host.Instruction.Code == Code.Call_rel32_64 && (IsAccessStub(TargetOf(host)) || IsStackStub(TargetOf(host))))
             {
                 Reach(_all[host.Index + 2].Offset);
             }
@@ -128,9 +128,14 @@ internal sealed class Mutator
     public bool CallsForSite(HostInstruction argument)
     {
         HostInstruction next = Next(argument);
+        if (next.Instruction is { Code: Code.Mov_r32_imm32, Op0Register: Register.R11D })
+        {
+            next = Next(next);
+        }
+
         Stubs stubs = _machine.Cpu.Stubs;
         return next.Instruction.Code == Code.Call_rel32_64 && TargetOf(next) is int target
-            && (IsAccessStub(target) || target == stubs.Callback(CallbackKind.StackWindow) || target == stubs.Callback(CallbackKind.Bounce));
+            && (IsAccessStub(target) || IsStackStub(target) || target == stubs.Callback(CallbackKind.Bounce));
     }
 
     /// <summary>Whether the next instruction leaves for a system call, which takes no argument.</summary>
@@ -181,6 +186,12 @@ internal sealed class Mutator
         return offset == stubs.Callback(CallbackKind.Access)
             || Enum.GetValues<TlbArray>().Any(array => Enumerable.Range(0, 6).Any(log => stubs.Access(array, 1 << log) == offset));
     }
+
+    private bool IsStackStub(int offset) => offset == _machine.Cpu.Stubs.StackWindow(user: false) || offset == _machine.Cpu.Stubs.StackWindow(user: true);
+
+    /// <summary>Instructions that give a stub the bound for offsets in the stack window.</summary>
+    public IEnumerable<HostInstruction> StackBounds => Reachable.Where(host =>
+        host.Instruction is { Code: Code.Mov_r32_imm32, Op0Register: Register.R11D } && Next(host).Instruction.Code == Code.Call_rel32_64 && IsStackStub(TargetOf(Next(host))));
 
     private void TryBytes(HostInstruction host, byte[] part, string what)
     {
