@@ -18,6 +18,9 @@ public sealed unsafe partial class Vcpu
     private bool _careful;
     private bool _noStackWindow;
 
+    // Mode whose calls the pair stack mirrors.
+    private bool _pairsUser;
+
     // The careful block that was entered last runs under the trap flag: a debug exception follows it.
     private bool _stepping;
 
@@ -189,10 +192,13 @@ public sealed unsafe partial class Vcpu
 
     private nint Enter(Block block, BranchTable table)
     {
-        if (_resetPairs)
+        // A return in user mode must not find the landing of a kernel's call, nor the reverse.
+        bool user = State->UserMode != 0;
+        if (_resetPairs || _pairsUser != user)
         {
             _engine->ResumeRsp = _engine->PairBase;
             _resetPairs = false;
+            _pairsUser = user;
         }
 
         _engine->BranchTable = (ulong)table.Pointer;
