@@ -34,7 +34,7 @@ internal sealed class CaseGenerator(ulong seed)
             SpecialCases.Prepare(draft);
             ChooseLock(draft);
             byte[]? bytes = Encode(draft);
-            if (bytes is not null && !IsVendorSpecific(draft))
+            if (bytes is not null && IsComparable(draft))
             {
                 return Finish(draft, MutatePrefixes(draft, bytes), index);
             }
@@ -63,9 +63,15 @@ internal sealed class CaseGenerator(ulong seed)
         draft.Instruction.HasLockPrefix = draft.Info.CanUseLockPrefix && memory ? draft.Rng.Chance(3) : draft.Info.Encoding == EncodingKind.Legacy && draft.Rng.Chance(100);
     }
 
-    /// <summary>movsxd with a 16-bit destination reads four bytes of memory on AMD and two on Intel.</summary>
-    private static bool IsVendorSpecific(CaseDraft draft) =>
-        draft.Info.Code == Code.Movsxd_r16_rm16 && draft.Instruction.Op1Kind == OpKind.Memory;
+    /// <summary>movsxd with a 16-bit destination reads four bytes of memory on AMD and two on Intel. The mask of a state image in rax
+    /// must not name components of the host only, so it cannot be an address.</summary>
+    private static bool IsComparable(CaseDraft draft)
+    {
+        ref Instruction instruction = ref draft.Instruction;
+        bool isImage = draft.Info.MemorySize is MemorySize.Xsave or MemorySize.Xsave64;
+        return isImage ? instruction.MemoryBase.GetFullRegister() != Register.RAX && instruction.MemoryIndex.GetFullRegister() != Register.RAX
+            : draft.Info.Code != Code.Movsxd_r16_rm16 || instruction.Op1Kind != OpKind.Memory;
+    }
 
     private static byte[]? Encode(CaseDraft draft)
     {
@@ -129,7 +135,7 @@ internal sealed class CaseGenerator(ulong seed)
             or Mnemonic.Xsavec or Mnemonic.Xsavec64 or Mnemonic.Xsaveopt or Mnemonic.Xsaveopt64 or Mnemonic.Xrstor or Mnemonic.Xrstor64
             or Mnemonic.Fnstenv or Mnemonic.Fnsave or Mnemonic.Fldenv or Mnemonic.Frstor or Mnemonic.Maskmovq or Mnemonic.Maskmovdqu or Mnemonic.Vmaskmovdqu
             => FaultTolerance.OtherPageFault | FaultTolerance.PageFaultFirst,
-        Mnemonic.Wait => FaultTolerance.OtherPageFault,
+        Mnemonic.Wait => FaultTolerance.OtherPageFault | FaultTolerance.PageFaultFirst,
         _ when instruction.IsVsib => FaultTolerance.VectorsOnFault,
         _ when instruction.Code == Code.Cmpsd_m32_m32 => FaultTolerance.OtherPageFault,
 
