@@ -58,7 +58,7 @@ public sealed class CaseGeneratorTests(NativeRunnerFixture fixture, ITestOutputH
     public void Parse_UnknownLine_IsRefused() => Assert.Throws<FormatException>(() => CaseText.Parse("case x\nnonsense 5"));
 
     /// <summary>What the processor does must not depend on what ran before, or no comparison would mean anything.</summary>
-    [Fact]
+    [NativeFact]
     public void Run_EveryCaseTwice_GivesSameResult()
     {
         NativeRunner runner = fixture.Runner;
