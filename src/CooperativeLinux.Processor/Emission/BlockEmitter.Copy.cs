@@ -79,12 +79,12 @@ internal sealed unsafe partial class BlockEmitter
 
         bool parked = _flagsParked;
         EmitOperation(decoded, access, memory, memoryOperand >= 0, highByte);
-        if (memoryWritten && _cold.Count > lookups && !IsCareful)
+        if (memoryWritten && _cold.Count > lookups && !IsCareful && decoded.BaseGroup < 0)
         {
             // An operand that crosses a page: the same operation on a copy, which managed code then writes back.
             ColdPath cold = _cold[^1];
-            CollectionsMarshal.AsSpan(_cache.Sites)[cold.Site].CanBounce = true;
-            _cold[^1] = cold with { Bounced = _bounced.Count };
+            CollectionsMarshal.AsSpan(_region.Sites)[cold.Site].CanBounce = true;
+            _cold[^1] = cold with { Number = _bounced.Count };
             _bounced.Add(new BouncedOperation(decoded, access, memory, highByte, parked, _asm.Position));
         }
 
@@ -156,7 +156,7 @@ internal sealed unsafe partial class BlockEmitter
 
                     if (scratch == Gpr.T1)
                     {
-                        _stackDeltaInT1 = false;
+                        _deltaInT1 = NoDelta;
                     }
 
                     _asm.LoadState(scratch, StateLayout.Register(guest));

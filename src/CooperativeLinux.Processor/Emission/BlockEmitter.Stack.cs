@@ -68,7 +68,7 @@ internal sealed unsafe partial class BlockEmitter
             FinishBounce(write: true);
             if (scratch == Gpr.T1)
             {
-                _stackDeltaInT1 = false;
+                _deltaInT1 = NoDelta;
             }
 
             _asm.Lea(Gpr.GuestRsp, Gpr.GuestRsp, size);
@@ -142,7 +142,7 @@ internal sealed unsafe partial class BlockEmitter
 
         decoded.StackOperand = false;
         EmitAddress(instruction);
-        _stackDeltaInT1 = false;
+        _deltaInT1 = NoDelta;
         LoadBitOffset(guest, size);
         if (IsCareful)
         {

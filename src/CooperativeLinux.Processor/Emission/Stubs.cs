@@ -18,8 +18,8 @@ internal sealed unsafe class Stubs
 
     private const int VectorRegisters = 16;
 
-    // Second-TLB stubs: for operands of 1, 2, 4 … 32 bytes.
-    private const int AccessSizes = 6;
+    // Second-TLB stubs: for accesses of 1, 2, 4 … 512 bytes.
+    private const int AccessSizes = 10;
     private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
 
     private readonly Assembler _asm;
@@ -47,8 +47,8 @@ internal sealed unsafe class Stubs
             }
         }
 
-        _stackWindows[0] = EmitStackWindow(StateLayout.KernelStackPage, StateLayout.KernelStackDelta, TlbArray.KernelWrite);
-        _stackWindows[1] = EmitStackWindow(StateLayout.UserStackPage, StateLayout.UserStackDelta, TlbArray.UserWrite);
+        _stackWindows[0] = EmitStackWindow(StateLayout.KernelStackNegative, StateLayout.KernelStackDelta, TlbArray.KernelWrite);
+        _stackWindows[1] = EmitStackWindow(StateLayout.UserStackNegative, StateLayout.UserStackDelta, TlbArray.UserWrite);
         EmitReturnMiss();
         EmitDispatch();
         EmitEnter();
@@ -270,12 +270,12 @@ internal sealed unsafe class Stubs
     }
 
     // Moves the window to the page of what is to be accessed, if the second TLB knows it as writable.
-    private int EmitStackWindow(int page, int delta, TlbArray array)
+    private int EmitStackWindow(int negative, int delta, TlbArray array)
     {
         int start = _asm.Position;
         _asm.StoreState(StateLayout.Park0, Gpr.Rax);
         _asm.StoreState(StateLayout.Park2, Gpr.Rcx);
-        _asm.AluState(Alu.Add, Gpr.T0, page);
+        _asm.AluState(Alu.Sub, Gpr.T0, negative);
         _asm.MoveRegister32(Gpr.Rcx, Gpr.T0);
         _asm.AluImmediate(Alu.And, Gpr.Rcx, 0xFFF, wide: false);
         _asm.RegisterForm(0x3B, Gpr.Rcx, Gpr.T1, wide: false); // cmp ecx,r11d
@@ -284,10 +284,11 @@ internal sealed unsafe class Stubs
         int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
         _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
         _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
-        _asm.StoreState(page, Gpr.Rax);
         _asm.RegisterForm(0x2B, Gpr.Rcx, Gpr.Rax, wide: true);
         _asm.StoreState(delta, Gpr.Rcx);
-        _asm.RegisterForm(0x2B, Gpr.T0, Gpr.Rax, wide: true);
+        _asm.Bytes([0x48, 0xF7, 0xD8]); // neg rax
+        _asm.StoreState(negative, Gpr.Rax);
+        _asm.RegisterForm(0x03, Gpr.T0, Gpr.Rax, wide: true);
         EmitRestoreScratch();
         _asm.Return();
 
@@ -299,7 +300,7 @@ internal sealed unsafe class Stubs
 
         _asm.PatchRelative(miss, _asm.Position);
         EmitRestoreScratch();
-        _asm.AluState(Alu.Sub, Gpr.T0, page);
+        _asm.AluState(Alu.Add, Gpr.T0, negative);
         _asm.Jump(Callback(CallbackKind.StackWindow));
         return start;
     }

@@ -35,7 +35,7 @@ public sealed unsafe partial class Vcpu
     {
         Statistics.Links++;
         int number = (int)_engine->Argument;
-        BlockExit exit = _cache.Exits[number];
+        BlockExit exit = CurrentRegion.Exits[number];
         State->Rip = exit.Target;
         _noStackWindow = exit.Variant == BlockVariant.NoStackWindow;
         long flushes = _cache.Flushes;
@@ -90,7 +90,7 @@ public sealed unsafe partial class Vcpu
     internal nint OnEnvironment()
     {
         Statistics.EnvironmentCalls++;
-        Instruction instruction = _cache.Instructions[(int)_engine->Argument].Instruction;
+        Instruction instruction = CurrentRegion.Instructions[(int)_engine->Argument].Instruction;
         _environment.OnInstruction(this, instruction);
         _stepping &= State->Rip == instruction.NextIP;
         return Continue();
@@ -167,6 +167,9 @@ public sealed unsafe partial class Vcpu
         _stepping = false;
         _environment.OnException(this, exception);
     }
+
+    // Where the block is that called.
+    private CodeRegion CurrentRegion => _cache.Of(State->UserMode != 0);
 
     private nint ExitCode() => (nint)(_code.Code + _stubs.Exit);
 
@@ -304,9 +307,14 @@ public sealed unsafe partial class Vcpu
 
     private Block? Translate(in BlockKey key, byte* page)
     {
-        if (_cache.FreeBytes < BlockEmitter.MaxBlockBytes)
+        if (_cache.Of(key.User).FreeBytes < BlockEmitter.MaxBlockBytes)
         {
-            FlushCode();
+            FlushCode(key.User);
+        }
+
+        if (TryMove(key, out Block? moved))
+        {
+            return moved;
         }
 
         int offset = (int)(key.Virtual & 0xFFF);
@@ -338,18 +346,7 @@ public sealed unsafe partial class Vcpu
         }
 
         uint pageId = key.User ? PageId(key.Virtual & ~0xFFFUL, key.Physical >> 12) : 0;
-        int start = _asm.Position;
-        Block block;
-        try
-        {
-            block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId);
-        }
-        catch (InvalidOperationException)
-        {
-            _asm.Position = start;
-            throw;
-        }
-
+        Block block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId);
         if (_options.Verify)
         {
             Verify(block, pageId);
@@ -365,6 +362,39 @@ public sealed unsafe partial class Vcpu
         return block;
     }
 
+    // The same bytes were translated for another address: the block is a copy of what came of it.
+    private bool TryMove(in BlockKey key, out Block? block)
+    {
+        block = null;
+        if (!key.User || _options.NeverMove || key.Virtual < BlockTemplate.LowestAddress || _cache.FindTemplate(key) is not BlockTemplate template)
+        {
+            return false;
+        }
+
+        if (template.SecondFrame != 0)
+        {
+            // Whatever is wrong there, translating the block will find it.
+            ulong next = (key.Virtual | 0xFFF) + 1;
+            if (!TryFetch(next, user: true, out _, out ulong frame, out _) || frame != template.SecondFrame)
+            {
+                return false;
+            }
+        }
+
+        uint pageId = PageId(key.Virtual & ~0xFFFUL, key.Physical >> 12);
+        CodeRegion region = _cache.Of(user: true);
+        _asm.Position = region.Position;
+        block = template.Place(key, pageId, region, _asm);
+        _cache.Add(block);
+        if (_options.Verify)
+        {
+            Verify(block, pageId);
+        }
+
+        Statistics.BlocksMoved++;
+        return true;
+    }
+
     private uint PageId(ulong page, ulong frame)
     {
         if (!_pageIds.TryGetValue((page, frame), out uint id))
@@ -376,16 +406,22 @@ public sealed unsafe partial class Vcpu
         return id;
     }
 
-    private void FlushCode()
+    private void FlushCode(bool user)
     {
         Statistics.CacheFlushes++;
-        _cache.Clear();
-        _pageIds.Clear();
-        _kernelBranches.Clear();
-        _mmu.KernelCodePages.Clear();
-        foreach (TlbContext context in _mmu.Contexts)
+        _cache.Clear(user);
+        if (user)
         {
-            context.ClearUserCode();
+            _pageIds.Clear();
+            foreach (TlbContext context in _mmu.Contexts)
+            {
+                context.ClearUserCode();
+            }
+        }
+        else
+        {
+            _kernelBranches.Clear();
+            _mmu.KernelCodePages.Clear();
         }
 
         _resetPairs = true;
@@ -394,14 +430,15 @@ public sealed unsafe partial class Vcpu
     private FaultPoint FindFaultPoint(Block block, int hostOffset)
     {
         FaultPoint found = new(0, 0, false, 255);
+        List<FaultPoint> points = _cache.Of(block.Key.User).FaultPoints;
         for (int i = block.FirstFaultPoint; i < block.FirstFaultPoint + block.FaultPointCount; i++)
         {
-            if (_cache.FaultPoints[i].HostOffset > hostOffset)
+            if (points[i].HostOffset > hostOffset)
             {
                 break;
             }
 
-            found = _cache.FaultPoints[i];
+            found = points[i];
         }
 
         return found;

@@ -56,6 +56,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         _handle = GCHandle.Alloc(this, GCHandleType.Weak);
         _asm = new Assembler(_code.CodeWritable, _code.Code, _code.Data);
         _stubs = new Stubs(_asm, OperatingSystem.IsWindows());
+        _asm.StubsEnd = _stubs.End;
         _cache = new CodeCache(_asm, memory, (_stubs.End + 63) & ~63, _code.CodeSize, _stubs.ReturnMiss) { Dropping = OnBlockDropped };
         InstructionPolicy policy = new();
         _decoder = new BlockDecoder(policy);
@@ -170,6 +171,7 @@ public sealed unsafe partial class Vcpu : IDisposable
 public sealed class ProcessorStatistics
 {
     public long BlocksTranslated { get; internal set; }
+    public long BlocksMoved { get; internal set; }
     public long BlocksVerified { get; internal set; }
     public long InstructionsTranslated { get; internal set; }
     public long BlocksDropped { get; internal set; }

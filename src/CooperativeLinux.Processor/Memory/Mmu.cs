@@ -235,9 +235,10 @@ internal sealed unsafe class Mmu : IDisposable
     public void ClearStackWindows()
     {
         // No access can pass with this page unless its address is non-canonical, and then it meets the poison page.
+        // It is its own negative.
         const ulong Nowhere = 0x8000_0000_0000_0000;
-        _engine->KernelStackPage = Nowhere;
-        _engine->UserStackPage = Nowhere;
+        _engine->KernelStackNegative = Nowhere;
+        _engine->UserStackNegative = Nowhere;
         _engine->KernelStackDelta = (ulong)_poison - Nowhere;
         _engine->UserStackDelta = (ulong)_poison - Nowhere;
     }
@@ -286,7 +287,7 @@ internal sealed unsafe class Mmu : IDisposable
         }
 
         ulong page = address & ~0xFFFUL;
-        if (_engine->KernelStackPage == page || _engine->UserStackPage == page)
+        if (_engine->KernelStackNegative == 0 - page || _engine->UserStackNegative == 0 - page)
         {
             ClearStackWindows();
         }

@@ -14,6 +14,8 @@ internal sealed partial class BlockVerifier
     // More do not fit in the bounce buffer at every alignment.
     private const int MaxOperandBytes = 128;
 
+    private const int MaxAccessBytes = 512;
+
     private int StepControl(int index, in Instruction instruction, ref AbstractState state)
     {
         if (state.Parked != 0)
@@ -68,7 +70,7 @@ internal sealed partial class BlockVerifier
                 return NotAnInstruction;
             }
 
-            target = IndexOf(_cache.Exits[exit].Cold);
+            target = IndexOf(_region.Exits[exit].Cold);
         }
         else if (OffsetOf(instruction.NearBranchTarget) == _stubs.BranchMiss)
         {
@@ -133,6 +135,11 @@ internal sealed partial class BlockVerifier
             case ValueKind.PageIdDifference or ValueKind.TargetDifference:
                 taken.Admitted = true;
                 break;
+            case ValueKind.PageDistances when next.Rcx.High - next.Rcx.Low is >= 0 and < PageBytes:
+                // Both ends lie in the window's page, and so does what is between them.
+                taken.StackLow = next.Rcx.Low;
+                taken.StackHigh = next.Rcx.High + 1;
+                break;
             case ValueKind.PollClear:
                 next.Polled = true;
                 break;
@@ -153,7 +160,7 @@ internal sealed partial class BlockVerifier
         int length = PageBytes - bound;
         if (state.T0.Kind == ValueKind.PageOffset)
         {
-            state.T0 = new Value(ValueKind.CheckedOffset, 0, length);
+            state.T0 = new Value(ValueKind.CheckedOffset, 0, length, Base: state.T0.Base, Offset: state.T0.Offset);
         }
         else
         {
@@ -167,7 +174,7 @@ internal sealed partial class BlockVerifier
         int exit = _instructions[index].Exit;
         if (exit != NoExit)
         {
-            return CanLeave(index, state) ? IndexOf(_cache.Exits[exit].Cold) : NotAnInstruction;
+            return CanLeave(index, state) ? IndexOf(_region.Exits[exit].Cold) : NotAnInstruction;
         }
 
         int offset = OffsetOf(instruction.NearBranchTarget);
@@ -288,7 +295,7 @@ internal sealed partial class BlockVerifier
         // A guest's call goes to another block, to out-of-line code that finds it, or to the stub that does.
         int offset = OffsetOf(instruction.NearBranchTarget);
         int exit = _instructions[index].Exit;
-        int target = exit != NoExit ? IndexOf(_cache.Exits[exit].Cold) : IndexOf(offset);
+        int target = exit != NoExit ? IndexOf(_region.Exits[exit].Cold) : IndexOf(offset);
         if (target == NotAnInstruction && offset != _stubs.Dispatch)
         {
             return CallStub(index, offset, ref state) ? index + 1 : NotAnInstruction;
@@ -325,6 +332,7 @@ internal sealed partial class BlockVerifier
     //   Access       T0: guest address -> host address of the site's bytes. The stack window stays as it is.
     //                The stubs for a kind and a size, which come before it: T1 is the entry that T0 selects in an array of that
     //                kind, which they fill; T0: as before, or host address of so many bytes with the rights of the kind.
+    //                If the site is of a group, execution may go on behind the jump that follows, without any of that.
     //                If the site can bounce, execution may go on behind the jump that follows; T0: address of a copy then.
     //   StackWindow  A stub in front of it. T0: offset in the window, T1: page size - the site's bytes -> T0: guest data. The site's
     //                bytes from there lie in the window, or execution goes on behind the jump that follows.
@@ -354,9 +362,15 @@ internal sealed partial class BlockVerifier
             int size = isLookup ? Math.Min(site.Size, lookup.Size) : site.Size;
             bool write = site.Write && (!isLookup || lookup.Write);
             bool keepsWindow = offset != _stubs.Callback(CallbackKind.Bounce);
+            Value address = state.T0;
             AfterCallback(ref state, keepsWindow);
-            state.T0 = new Value(ValueKind.Pointer, 0, size, write);
-            return !site.CanBounce || !keepsWindow || TryPushBehindJump(index, state);
+            if (site.IsGroup && !TryPushBehindJump(index, state))
+            {
+                return false;
+            }
+
+            state.T0 = new Value(ValueKind.Pointer, 0, size, write, BaseOf(address), address.Offset);
+            return site.IsGroup || !site.CanBounce || !keepsWindow || TryPushBehindJump(index, state);
         }
 
         if (offset == _stubs.StackWindow(IsUser))
@@ -397,6 +411,12 @@ internal sealed partial class BlockVerifier
         if (offset == _stubs.Callback(CallbackKind.Interpret) || offset == _stubs.Callback(CallbackKind.BounceFinish))
         {
             AfterCallback(ref state, keepsWindow: offset == _stubs.Callback(CallbackKind.BounceFinish));
+            if (offset == _stubs.Callback(CallbackKind.Interpret))
+            {
+                // Guest registers may have changed.
+                state.Deltas = default;
+            }
+
             return true;
         }
 
@@ -441,17 +461,17 @@ internal sealed partial class BlockVerifier
     private bool TryOwnSite(in AbstractState state, bool stack, out AccessSite site)
     {
         site = default;
-        if ((uint)state.Argument >= (uint)_cache.Sites.Count)
+        if ((uint)state.Argument >= (uint)_region.Sites.Count)
         {
             return false;
         }
 
-        site = _cache.Sites[state.Argument];
-        return site.Owner == _block && site.Stack == stack && site.Size > 0 && site.Size <= (stack ? PageBytes : MaxOperandBytes);
+        site = _region.Sites[state.Argument];
+        return site.Owner == _block && site.Stack == stack && site.Size > 0 && site.Size <= (stack ? PageBytes : site.IsGroup ? MaxAccessBytes : MaxOperandBytes);
     }
 
     private bool IsOwnInstruction(in AbstractState state) =>
-        (uint)state.Argument < (uint)_cache.Instructions.Count && _cache.Instructions[state.Argument].Owner == _block;
+        (uint)state.Argument < (uint)_region.Instructions.Count && _region.Instructions[state.Argument].Owner == _block;
 
     // ---- Exits: branches that are patched when their target is known
 
@@ -460,10 +480,10 @@ internal sealed partial class BlockVerifier
         bool all = true;
         for (int exit = _block.FirstExit; exit < _block.FirstExit + _block.ExitCount; exit++)
         {
-            string? wrong = MarkExit(exit, _cache.Exits[exit]);
+            string? wrong = MarkExit(exit, _region.Exits[exit]);
             if (wrong != null)
             {
-                _violations.Add(new Violation(_cache.Exits[exit].Patch, $"exit {exit}", wrong));
+                _violations.Add(new Violation(_region.Exits[exit].Patch, $"exit {exit}", wrong));
                 all = false;
             }
         }
@@ -639,7 +659,7 @@ internal sealed partial class BlockVerifier
         Dictionary<int, AccessStub> found = [];
         foreach (TlbArray array in Enum.GetValues<TlbArray>())
         {
-            for (int size = 1; size <= MaxOperandBytes; size *= 2)
+            for (int size = 1; size <= MaxAccessBytes; size *= 2)
             {
                 int offset = stubs.Access(array, size);
                 if (offset != stubs.Callback(CallbackKind.Access))

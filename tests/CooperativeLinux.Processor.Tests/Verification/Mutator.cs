@@ -122,7 +122,7 @@ internal sealed class Mutator
     }
 
     /// <summary>Number of an access site that belongs to another block, or -1.</summary>
-    public int SiteOfOtherBlock() => _machine.Cpu.Cache.Sites.FindIndex(site => site.Owner != _block);
+    public int SiteOfOtherBlock() => _machine.Cpu.Cache.Of(_block.Key.User).Sites.FindIndex(site => site.Owner != _block);
 
     /// <summary>Whether the next instruction calls a stub that takes the number of an access site.</summary>
     public bool CallsForSite(HostInstruction argument)
@@ -223,7 +223,7 @@ internal sealed class Mutator
             }
 
             bool stack = _all[i].Instruction is { Op0Register: Register.R10, MemoryBase: Register.R9, Code: Code.Lea_r64_m }
-                && _all[i + 1].Instruction is { Op0Register: Register.R10, IsIPRelativeMemoryOperand: true, Code: Code.Sub_r64_rm64 };
+                && _all[i + 1].Instruction is { Op0Register: Register.R10, IsIPRelativeMemoryOperand: true, Code: Code.Add_r64_rm64 };
             for (int j = i; stack && j < i + 4; j++)
             {
                 _all[j].IsStackCheckStep = true;
