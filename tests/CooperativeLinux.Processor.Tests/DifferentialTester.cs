@@ -47,6 +47,12 @@ internal sealed class DifferentialTester(IInstructionRunner native, IInstruction
             return true;
         }
 
+        if (_expected.Outcome.Kind == OutcomeKind.TimedOut)
+        {
+            // A program that changed its own return address may never end: there is nothing to compare.
+            return true;
+        }
+
         _actual.CopyFrom(test.Start);
         tested.Run(_actual);
         return StateComparer.AreEqual(test, _expected, _actual);
