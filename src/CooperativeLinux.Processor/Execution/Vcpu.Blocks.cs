@@ -12,6 +12,9 @@ namespace CooperativeLinux.Processor.Execution;
 // Finding, translating and linking blocks, and the callbacks that do not return to their caller.
 public sealed unsafe partial class Vcpu
 {
+    /// <summary>Pages whose fetches are remembered, before all is forgotten: a guest can fetch from more without any code being made.</summary>
+    private const int MaxCodePages = 1 << 17;
+
     private readonly Dictionary<(ulong Page, ulong Frame), uint> _pageIds = [];
 
     // The first instruction at State.Rip runs as a careful block.
@@ -141,6 +144,11 @@ public sealed unsafe partial class Vcpu
                 // Every confined address is mapped, but for the poison page: what is left is alignment and non-canonical stacks.
                 exception = new GuestException(GuestException.GeneralProtection);
                 break;
+            case FaultKind.IllegalInstruction:
+                // In the guest's set, but not in this host's.
+                CountUndefined();
+                exception = new GuestException(GuestException.InvalidOpcode);
+                break;
             default:
                 throw new InvalidOperationException($"Host fault {fault.Kind} in a block at {State->Rip:x}.");
         }
@@ -267,6 +275,11 @@ public sealed unsafe partial class Vcpu
             if (user)
             {
                 _mmu.SetUserRoot(UserRoot);
+            }
+
+            if ((user ? Math.Max(_pageIds.Count, _mmu.Current.UserCodePages.Count) : _mmu.KernelCodePages.Count) > MaxCodePages)
+            {
+                FlushCode(user);
             }
 
             if (!TryFetch(rip, user, out byte* page, out ulong frame, out GuestException fault))
