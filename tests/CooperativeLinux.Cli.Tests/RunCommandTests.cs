@@ -12,7 +12,7 @@ public sealed class RunCommandTests
 
         ExitCode code = await run.RunAsync(
             "run", "--kernel", kernel.Path, "--initrd", first.Path, "-i", second.Path, "--memory", "1G", "--log", "guest.log",
-            "--trace", "events,store", "--trace", "Timers", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
+            "--trace", "events,store", "--trace", "Timers", "--verify", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
 
         Assert.Equal(ExitCode.Success, code);
         Assert.Equal("", run.Error.ToString());
@@ -22,6 +22,7 @@ public sealed class RunCommandTests
         Assert.Equal(Path.GetFullPath("guest.log"), run.Options.LogPath);
         Assert.Equal(TraceSubjects.Events | TraceSubjects.Store | TraceSubjects.Timers, run.Options.Trace);
         Assert.Equal("root=/dev/xvda rw", run.Options.CommandLine);
+        Assert.True(run.Options.Processor.Verify);
     }
 
     [Fact]
@@ -38,6 +39,7 @@ public sealed class RunCommandTests
         Assert.EndsWith(" debug", run.Options.CommandLine, StringComparison.Ordinal);
         Assert.Equal(TraceSubjects.None, run.Options.Trace);
         Assert.Null(run.Options.LogPath);
+        Assert.False(run.Options.Processor.Verify);
     }
 
     [Theory]

@@ -64,7 +64,7 @@ public abstract class ProgramRun : IAsyncLifetime
 
             string colinux = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "colinux.exe" : "colinux");
             (int status, string console) = HostProcess.Run(
-                colinux, ["run", "--kernel", kernel.VmlinuzPath, "--initrd", image, "--initrd", script, "--memory", _memory], _limit);
+                colinux, ["run", "--verify", "--kernel", kernel.VmlinuzPath, "--initrd", image, "--initrd", script, "--memory", _memory], _limit);
             Keep("guest", console);
             Guest = new ProgramOutputs(console + (status == 0 ? "" : $"\ncolinux ended with status {status}"));
         }

@@ -5,6 +5,7 @@ using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
 using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
+using CooperativeLinux.Processor.Execution;
 
 namespace CooperativeLinux.Cli.Commands;
 
@@ -83,6 +84,11 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly Option<bool> _verify = new("--verify")
+    {
+        Description = "Check all code made for the guest with an independent verifier before it runs, and stop if it could leave the guest's memory (slower)",
+    };
+
     private readonly Option<string?> _mirror = GuestOptions.CreateMirror();
 
     private RunCommand(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
@@ -106,6 +112,7 @@ internal sealed class RunCommand
             run._memory,
             run._log,
             run._trace,
+            run._verify,
             run._mirror,
         };
         command.SetAction(run.RunAsync);
@@ -215,6 +222,7 @@ internal sealed class RunCommand
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             Trace = parsed.GetValue(_trace),
             Loggers = WarningLoggers.For(_error),
+            Processor = new ProcessorOptions { Verify = parsed.GetValue(_verify) },
         };
     }
 }

@@ -36,6 +36,7 @@ public sealed unsafe partial class Vcpu : IDisposable
     private readonly Mmu _mmu;
     private readonly Interpreter _interpreter;
     private readonly BranchTable _kernelBranches;
+    private readonly byte[] _x87 = Interpreter.CreateX87Image();
 
     // Knows nothing: under the trap flag every branch must come back.
     private readonly BranchTable _noBranches;
@@ -99,7 +100,11 @@ public sealed unsafe partial class Vcpu : IDisposable
             _resetPairs = false;
             _stepping = false;
             nint target = Continue();
+
+            // The x87 state is the guest's while it runs, and in the handlers; outside it is the thread's own again.
+            _interpreter.ExchangeX87(_x87);
             ((delegate* unmanaged<nint, void>)(_code.Code + _stubs.Enter))(target);
+            _interpreter.ExchangeX87(_x87);
         }
         finally
         {

@@ -136,8 +136,15 @@ internal sealed class Colinux : IDisposable
         _process.Dispose();
     }
 
+    // Every block that any guest of the tests runs is verified.
     private static ProcessStartInfo Prepare(string file, string[] arguments)
     {
+        int run = Array.IndexOf(arguments, "run");
+        if (run >= 0)
+        {
+            arguments = [.. arguments[..(run + 1)], "--verify", .. arguments[(run + 1)..]];
+        }
+
         ProcessStartInfo start = new(file, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["TERM"] = "vt100";
         return start;

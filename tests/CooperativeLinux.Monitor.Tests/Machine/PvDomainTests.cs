@@ -291,7 +291,7 @@ public sealed class PvDomainTests
             MemorySize = GuestProgram.MemorySize,
             Counter = new StopwatchCounter(),
             EmergencyConsole = console,
-            Processor = new ProcessorOptions { CodeCacheSize = 4 << 20 },
+            Processor = new ProcessorOptions { Verify = true, CodeCacheSize = 4 << 20 },
         },
         logger);
 }
