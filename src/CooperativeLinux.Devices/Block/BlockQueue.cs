@@ -20,10 +20,10 @@ internal sealed class BlockQueue : IDisposable
     private const int ThreadStackSize = 256 << 10;
 
     /// <summary>Bytes of the largest read that a vCPU does itself: beyond it, copying costs more than waking a thread.</summary>
-    private const int MaxReadAtOnce = 64 << 10;
+    private const int MaxReadAtOnce = 128 << 10;
 
     /// <summary>Bytes a vCPU reads for one notification.</summary>
-    private const int MaxReadsAtOnce = 4 * MaxReadAtOnce;
+    private const int MaxReadsAtOnce = 2 * MaxReadAtOnce;
 
     private readonly Disk _disk;
     private readonly GrantTable _grants;
