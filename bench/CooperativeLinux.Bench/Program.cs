@@ -45,6 +45,7 @@ internal static class Program
             --kernel NAME   Debian kernel: 6.1-generic, 6.1-cloud, ... [6.1-cloud]
             --size MIB      size of the disk [1024]
             --seconds S     time of each measurement [0.5]
+            --rounds N      rounds over host and guests; the fastest of each measurement counts [3]
             --timeout S     seconds after which a guest is given up [600]
             --markdown FILE write the result as a page of the documentation too
         """;
