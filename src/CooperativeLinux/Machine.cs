@@ -19,13 +19,14 @@ public static partial class Machine
     {
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
+        using MachineDisks disks = new(options.Disks);
         using CancellationTokenSource quit = new();
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
         using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel, options.Loggers.CreateLogger("console"));
         while (true)
         {
             DomainOutcome outcome;
-            using (MachineRun run = Start(options, terminal))
+            using (MachineRun run = Start(options, disks, terminal))
             {
                 using CancellationTokenRegistration stop = end.Token.Register(() => run.Domain.Stop("stopped from outside"));
                 terminal.Connect(run.Console);
@@ -59,7 +60,7 @@ public static partial class Machine
         }
     }
 
-    private static MachineRun Start(MachineOptions options, IConsoleSink sink)
+    private static MachineRun Start(MachineOptions options, MachineDisks disks, IConsoleSink sink)
     {
         List<Stream> initrd = [];
         try
@@ -75,7 +76,7 @@ public static partial class Machine
             }
 
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, KernelImage.Load(options.KernelPath), initrd, sink, trace);
+            return new MachineRun(options, disks, KernelImage.Load(options.KernelPath), initrd, sink, trace);
         }
         catch (InvalidImageException error)
         {

@@ -112,6 +112,41 @@ public sealed class BadInputTests : IDisposable
         AssertRefused(BadImage, "run", "-k", "6.1-cloud", "-i", path, "-m", "256M");
     }
 
+    [Fact]
+    public void Disks_ThatAreNone_AreRefused()
+    {
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", Path.Combine(_folder, "missing"));
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", _folder);
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", Write("nothing.img", []));
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", Write("qcow.img", [(byte)'Q', (byte)'F', (byte)'I', 0xfb, .. new byte[5000]]));
+        string disk = Write("disk.img", new byte[8192]);
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", $"{disk},overlay={disk}");
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", $"{disk},ro,overlay={_folder}/missing");
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", disk, "-d", disk);
+        AssertRefused(Failed, "disk", "info", Path.Combine(_folder, "missing"));
+        AssertRefused(Failed, "disk", "create", disk, "--size", "1G");
+        AssertRefused(Failed, "disk", "commit", disk);
+        if (OperatingSystem.IsLinux())
+        {
+            AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", "/dev/zero");
+        }
+    }
+
+    [Theory]
+    [InlineData("run", "-d", "")]
+    [InlineData("run", "-d", ",ro")]
+    [InlineData("run", "-d", "x,rw")]
+    [InlineData("run", "-d", "x,overlay=")]
+    [InlineData("run", "-d", "x,name=sda")]
+    [InlineData("run", "-d", "x,name=xvda1")]
+    [InlineData("run", "-d", "x,name=xvda", "-d", "y,name=xvda")]
+    [InlineData("disk", "create", "x")]
+    [InlineData("disk", "create", "x", "--size", "0")]
+    [InlineData("disk", "create", "x", "--size", "17T")]
+    [InlineData("disk", "create", "x", "--size", "large")]
+    [InlineData("disk", "resize", "x")]
+    public void DiskOptions_Wrong_AreRefused(params string[] arguments) => AssertRefused(Usage, arguments);
+
     [Theory]
     [InlineData("--nonsense")]
     [InlineData("--memory")]

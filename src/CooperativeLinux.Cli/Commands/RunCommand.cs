@@ -54,6 +54,35 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly Option<DiskOption[]> _disk = new("--disk", "-d")
+    {
+        HelpName = DiskOption.Syntax,
+        AllowMultipleArgumentsPerToken = false,
+        Arity = ArgumentArity.OneOrMore,
+        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there)",
+        CustomParser = result =>
+        {
+            List<DiskOption> disks = [];
+            foreach (string text in result.Tokens.Select(token => token.Value))
+            {
+                if (!DiskOption.TryParse(text, out DiskOption disk, out string reason))
+                {
+                    result.AddError($"--disk {text}: {reason}.");
+                    return [];
+                }
+
+                disks.Add(disk);
+            }
+
+            if (!DiskOption.TryAssignNames(disks, out _, out string error))
+            {
+                result.AddError($"--disk: {error}.");
+            }
+
+            return [.. disks];
+        },
+    };
+
     private readonly Option<string?> _log = new("--log")
     {
         HelpName = "FILE",
@@ -110,6 +139,7 @@ internal sealed class RunCommand
             run._append,
             run._noDefaultAppend,
             run._memory,
+            run._disk,
             run._log,
             run._trace,
             run._verify,
@@ -219,7 +249,9 @@ internal sealed class RunCommand
             CommandLine = KernelCommandLine.Create(
                 !parsed.GetValue(_noDefaultAppend), Environment.GetEnvironmentVariable("TERM"), parsed.GetValue(_append) ?? []),
             MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
+            Disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))],
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
+            Loggers = new DeviceWarnings(_error),
             Trace = parsed.GetValue(_trace),
             Loggers = WarningLoggers.For(_error),
             Processor = new ProcessorOptions { Verify = parsed.GetValue(_verify) },

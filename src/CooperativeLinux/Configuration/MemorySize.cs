@@ -60,7 +60,8 @@ public static class MemorySize
         };
     }
 
-    private static int? UnitShift(ReadOnlySpan<char> unit)
+    /// <summary>The power of two a unit stands for, or null.</summary>
+    internal static int? UnitShift(ReadOnlySpan<char> unit)
     {
         if (unit.Length is 0 or > 3)
         {
