@@ -1,5 +1,6 @@
 using CooperativeLinux.Bench.Compare;
 using CooperativeLinux.Bench.Micro;
+using CooperativeLinux.Bench.Network;
 using CooperativeLinux.Guests;
 
 namespace CooperativeLinux.Bench;
@@ -35,6 +36,10 @@ internal static class Program
             --timeout S     seconds after which a guest is given up [900]
             --quick         --seconds 0.05 --repetitions 2 --boots 1 --idle 2
             --markdown FILE write the result as a page of the documentation too
+
+        usage: CooperativeLinux.Bench net --workloads FOLDER --colinux FILE [option ...]
+            The network of our guest and of QEMU's without hardware help, to a server on the host.
+            --workloads, --colinux, --only, --kernel, --qemu-cpu, --memory, --seconds, --repetitions, --timeout, --markdown: as above
         """;
 
     private static async Task<int> Main(string[] arguments)
@@ -47,6 +52,8 @@ internal static class Program
                     return new MicroCommand(MicroOptions.Parse(arguments.AsSpan(1)), Console.Out).Run();
                 case "compare":
                     return await new CompareCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
+                case "net":
+                    return await new NetworkCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "--help" or "-h" or "help":
                     Console.WriteLine(Usage);
                     return 0;
