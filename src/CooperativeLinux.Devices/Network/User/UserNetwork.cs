@@ -127,6 +127,7 @@ public sealed class UserNetwork : INetwork
     {
         lock (_core.Gate)
         {
+            _core.OnRoom();
             _tcp.OnRoom();
         }
     }
