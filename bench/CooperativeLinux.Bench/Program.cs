@@ -1,6 +1,7 @@
 using CooperativeLinux.Bench.Block;
 using CooperativeLinux.Bench.Compare;
 using CooperativeLinux.Bench.Micro;
+using CooperativeLinux.Bench.Network;
 using CooperativeLinux.Guests;
 
 namespace CooperativeLinux.Bench;
@@ -48,6 +49,10 @@ internal static class Program
             --rounds N      rounds over host and guests; the fastest of each measurement counts [3]
             --timeout S     seconds after which a guest is given up [600]
             --markdown FILE write the result as a page of the documentation too
+
+        usage: CooperativeLinux.Bench net --workloads FOLDER --colinux FILE [option ...]
+            The network of our guest and of QEMU's without hardware help, to a server on the host.
+            --workloads, --colinux, --only, --kernel, --qemu-cpu, --memory, --seconds, --repetitions, --timeout, --markdown: as above
         """;
 
     private static async Task<int> Main(string[] arguments)
@@ -62,6 +67,8 @@ internal static class Program
                     return await new CompareCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "block":
                     return await new BlockCommand(BlockOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
+                case "net":
+                    return await new NetworkCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "--help" or "-h" or "help":
                     Console.WriteLine(Usage);
                     return 0;
