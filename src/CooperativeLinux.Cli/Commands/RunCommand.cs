@@ -1,5 +1,6 @@
 using System.CommandLine;
 using CooperativeLinux.Configuration;
+using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
@@ -53,6 +54,8 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly ShareOptions _shares = new();
+
     private readonly Option<string?> _log = new("--log")
     {
         HelpName = "FILE",
@@ -97,13 +100,15 @@ internal sealed class RunCommand
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
-        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without options: Debian's kernel with a small guest.")
+        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without options: Debian's kernel with a small guest, and the current folder in it.")
         {
             run._kernel,
             run._initrd,
             run._append,
             run._noDefaultAppend,
             run._memory,
+            run._shares.Share,
+            run._shares.NoShare,
             run._log,
             run._trace,
             run._mirror,
@@ -182,13 +187,16 @@ internal sealed class RunCommand
 
         string kernelPath;
         IReadOnlyList<string> initrdPaths = initrds;
+        IReadOnlyList<FileShareOptions> shares;
         if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
         {
             CheckReadable(kernelText, "kernel");
             kernelPath = Path.GetFullPath(kernelText);
+            shares = _shares.Choose(parsed, flavour: null);
         }
         else
         {
+            shares = _shares.Choose(parsed, flavour);
             GuestCache cache = GuestCache.ForUser();
             AptSourceChoice sources = AptSourceChoice.OfMirror(parsed.GetValue(_mirror));
             using GuestProgressLine? progress = GuestProgressLine.ForStandardError();
@@ -200,12 +208,16 @@ internal sealed class RunCommand
             }
         }
 
+        bool withDefaults = !parsed.GetValue(_noDefaultAppend);
         return new MachineOptions
         {
             KernelPath = kernelPath,
             InitrdPaths = [.. initrdPaths.Select(Path.GetFullPath)],
             CommandLine = KernelCommandLine.Create(
-                !parsed.GetValue(_noDefaultAppend), Environment.GetEnvironmentVariable("TERM"), parsed.GetValue(_append) ?? []),
+                withDefaults,
+                Environment.GetEnvironmentVariable("TERM"),
+                [.. withDefaults ? ShareOptions.CommandLine(shares) : [], .. parsed.GetValue(_append) ?? []]),
+            Shares = shares,
             MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             Trace = parsed.GetValue(_trace),
