@@ -5,10 +5,7 @@ namespace CooperativeLinux.Devices.FileShare.Server;
 /// <summary>A request and its answer in the making.</summary>
 internal ref struct Exchange
 {
-    /// <summary>Ring it came by.</summary>
-    public int Ring;
-
-    public ushort Tag;
+    public Flight Flight;
 
     /// <summary>The request's fields.</summary>
     public MessageReader Fields;

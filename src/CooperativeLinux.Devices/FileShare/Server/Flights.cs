@@ -9,44 +9,45 @@ internal sealed class Flights(IAnswerSink sink)
     private readonly Dictionary<ushort, Flight> _flights = [];
 
     /// <summary>Notes a request.</summary>
-    /// <returns>False if the tag is in use, which the protocol forbids.</returns>
-    public bool TryBegin(ushort tag)
+    /// <returns>Null if the tag is in use, which the protocol forbids.</returns>
+    public Flight? TryBegin(int ring, ushort tag)
     {
         lock (_gate)
         {
-            return _flights.TryAdd(tag, default);
+            // A guest that has seen an answer uses its tag again, perhaps before the thread that sent it comes to the end.
+            if (_flights.TryGetValue(tag, out Flight? present) && !present.IsAnswered)
+            {
+                return null;
+            }
+
+            return _flights[tag] = new Flight(ring, tag);
         }
     }
 
     /// <summary>Sets what stops a request that waits.</summary>
     /// <returns>False if it has been flushed already.</returns>
-    public bool TrySetCancel(ushort tag, Action cancel)
+    public bool TrySetCancel(Flight flight, Action cancel)
     {
         lock (_gate)
         {
-            if (!_flights.TryGetValue(tag, out Flight flight) || flight.Flushes is not null)
-            {
-                return false;
-            }
-
-            _flights[tag] = flight with { Cancel = cancel };
-            return true;
+            flight.Cancel = cancel;
+            return flight.Flushes is null;
         }
     }
 
-    /// <summary>Takes a flush.</summary>
-    /// <returns>Whether it waits for the request; otherwise answer it at once.</returns>
-    public bool TryFlush(ushort tag, int ring, ushort flushTag)
+    /// <summary>Has a flush wait for the request with a tag.</summary>
+    /// <returns>False if there is no such request; then answer the flush at once.</returns>
+    public bool TryFlush(ushort tag, Flight flush)
     {
         Action? cancel;
         lock (_gate)
         {
-            if (tag == flushTag || !_flights.TryGetValue(tag, out Flight flight))
+            if (tag == flush.Tag || !_flights.TryGetValue(tag, out Flight? flight))
             {
                 return false;
             }
 
-            _flights[tag] = flight with { Flushes = [.. flight.Flushes ?? [], (ring, flushTag)] };
+            (flight.Flushes ??= []).Add(flush);
             cancel = flight.Cancel;
         }
 
@@ -54,22 +55,48 @@ internal sealed class Flights(IAnswerSink sink)
         return true;
     }
 
-    /// <summary>Ends a request, after its answer was sent, and answers the flushes that waited for it.</summary>
-    public void End(ushort tag)
+    /// <summary>Sends a request's answer, and then those of the flushes that wait for it.</summary>
+    public void Answer(Flight flight, ReadOnlySpan<byte> message)
     {
-        Flight flight;
         lock (_gate)
         {
-            _flights.Remove(tag, out flight);
+            flight.IsAnswered = true;
+            flight.Cancel = null;
         }
 
-        Span<byte> message = stackalloc byte[MessageWriter.HeaderSize];
-        foreach ((int ring, ushort flushTag) in flight.Flushes ?? [])
+        sink.Send(flight.Ring, message);
+        List<Flight>? flushes;
+        lock (_gate)
         {
-            sink.Send(ring, new MessageWriter(message, MessageType.Flush, flushTag).Finish());
-            End(flushTag);
+            flushes = flight.Flushes;
+            if (_flights.TryGetValue(flight.Tag, out Flight? present) && present == flight)
+            {
+                _flights.Remove(flight.Tag);
+            }
+        }
+
+        foreach (Flight flush in flushes ?? [])
+        {
+            Answer(flush, new MessageWriter(new byte[MessageWriter.HeaderSize], MessageType.Flush, flush.Tag).Finish());
         }
     }
+}
 
-    private readonly record struct Flight(Action? Cancel, (int Ring, ushort Tag)[]? Flushes);
+/// <summary>A request on its way.</summary>
+/// <param name="ring">Ring it came by.</param>
+/// <param name="tag">Its tag.</param>
+internal sealed class Flight(int ring, ushort tag)
+{
+    public int Ring => ring;
+
+    public ushort Tag => tag;
+
+    /// <summary>Stops it while it waits; under the lock of <see cref="Flights"/>, as the rest.</summary>
+    public Action? Cancel { get; set; }
+
+    /// <summary>Flushes that are answered after it.</summary>
+    public List<Flight>? Flushes { get; set; }
+
+    /// <summary>Whether the guest may have the answer.</summary>
+    public bool IsAnswered { get; set; }
 }

@@ -44,7 +44,7 @@ internal sealed partial class ShareSession
         if (error == Errno.EAGAIN && (flags & WaitFlag) != 0)
         {
             // The client would ask again after half a minute; so the request waits here, and takes no thread.
-            LockWait wait = new(exchange.Ring, exchange.Tag, fid, owner, kind, start, last);
+            LockWait wait = new(exchange.Flight, fid, owner, kind, start, last);
             exchange.IsDeferred = true;
             _ = WaitForLockAsync(wait);
             return Errno.None;
@@ -61,7 +61,7 @@ internal sealed partial class ShareSession
         Errno error = Errno.EINTR;
         try
         {
-            bool isWaiting = _flights.TrySetCancel(wait.Tag, flushed.Cancel);
+            bool isWaiting = _flights.TrySetCancel(wait.Flight, flushed.Cancel);
             for (TimeSpan pause = FirstPause; isWaiting; pause = pause < LongestPause ? pause * 2 : pause)
             {
                 await Task.Delay(pause, flushed.Token).ConfigureAwait(false);
@@ -74,22 +74,21 @@ internal sealed partial class ShareSession
             error = Errno.EINTR;
         }
 
-        _flights.TrySetCancel(wait.Tag, () => { });
+        _flights.TrySetCancel(wait.Flight, () => { });
         wait.Fid.Release();
-        Send(wait, error);
-        _flights.End(wait.Tag);
+        Answer(wait, error);
     }
 
-    private void Send(LockWait wait, Errno error)
+    private void Answer(LockWait wait, Errno error)
     {
-        MessageWriter answer = new(stackalloc byte[MessageWriter.HeaderSize + sizeof(uint)], MessageType.Lock, wait.Tag);
+        MessageWriter answer = new(stackalloc byte[MessageWriter.HeaderSize + sizeof(uint)], MessageType.Lock, wait.Flight.Tag);
         answer.Write(LockSuccess);
         if (error != Errno.None)
         {
             answer.Fail(error);
         }
 
-        _sink.Send(wait.Ring, answer.Finish());
+        _flights.Answer(wait.Flight, answer.Finish());
     }
 
     private Errno GetLock(ref Exchange exchange)
@@ -121,5 +120,5 @@ internal sealed partial class ShareSession
         return error;
     }
 
-    private sealed record LockWait(int Ring, ushort Tag, Fid Fid, uint Owner, FileLockKind Kind, ulong Start, ulong Last);
+    private sealed record LockWait(Flight Flight, Fid Fid, uint Owner, FileLockKind Kind, ulong Start, ulong Last);
 }

@@ -27,7 +27,6 @@ internal sealed partial class ShareSession : IDisposable
     private readonly HostFolder _folder;
     private readonly FileShareOptions _options;
     private readonly OwnerMapping _owners;
-    private readonly IAnswerSink _sink;
     private readonly ILogger _logger;
     private readonly int _maxMessageSize;
     private readonly FidTable _fids = new(MaxFids);
@@ -48,7 +47,6 @@ internal sealed partial class ShareSession : IDisposable
         _owners = OwnerMapping.Create(options.Owner, folder);
         _maxMessageSize = maxMessageSize;
         _messageSize = maxMessageSize;
-        _sink = sink;
         _flights = new Flights(sink);
         _logger = logger ?? NullLogger.Instance;
     }
@@ -65,15 +63,14 @@ internal sealed partial class ShareSession : IDisposable
     {
         MessageType type = (MessageType)message[4];
         ushort tag = BinaryPrimitives.ReadUInt16LittleEndian(message[5..]);
-        if (!_flights.TryBegin(tag))
+        if (_flights.TryBegin(ring, tag) is not { } flight)
         {
             return false;
         }
 
         Exchange exchange = new()
         {
-            Ring = ring,
-            Tag = tag,
+            Flight = flight,
             Fields = new MessageReader(message[MessageWriter.HeaderSize..]),
             Answer = new MessageWriter(buffer, type, tag),
         };
@@ -105,8 +102,7 @@ internal sealed partial class ShareSession : IDisposable
                 exchange.Answer.Fail(error);
             }
 
-            _sink.Send(ring, exchange.Answer.Finish());
-            _flights.End(tag);
+            _flights.Answer(flight, exchange.Answer.Finish());
         }
 
         return true;
@@ -201,7 +197,7 @@ internal sealed partial class ShareSession : IDisposable
     private Errno Flush(ref Exchange exchange)
     {
         ushort tag = exchange.Fields.ReadUInt16();
-        exchange.IsDeferred = exchange.Fields.IsIntact && _flights.TryFlush(tag, exchange.Ring, exchange.Tag);
+        exchange.IsDeferred = exchange.Fields.IsIntact && _flights.TryFlush(tag, exchange.Flight);
         return exchange.Fields.IsIntact ? Errno.None : Errno.EINVAL;
     }
 
