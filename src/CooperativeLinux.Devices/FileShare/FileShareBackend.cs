@@ -77,12 +77,7 @@ public sealed class FileShareBackend : BackendDevice, IAnswerSink
         (_session, _workers) = (session, workers);
         for (int i = 0; i < count; i++)
         {
-            RingPort port = ports[i];
-            port.Channel = BindChannel($"event-channel-{i}", () =>
-            {
-                port.OnNotify();
-                workers.Signal();
-            });
+            ports[i].Channel = BindChannel($"event-channel-{i}", workers.Signal);
         }
 
         bool Serve(int ring, byte[] message, int length, byte[] answer)

@@ -46,7 +46,7 @@ internal sealed unsafe partial class LinuxNode
         node = null;
         file = null;
         isNew = false;
-        Errno error = TryHold(out LinuxHandleHold hold);
+        Errno error = TryHoldToMake(out LinuxHandleHold hold);
         if (error != Errno.None)
         {
             return error;
@@ -101,7 +101,7 @@ internal sealed unsafe partial class LinuxNode
             return target.IsEmpty ? Errno.ENOENT : Errno.EINVAL;
         }
 
-        Errno error = TryHold(out LinuxHandleHold hold);
+        Errno error = TryHoldToMake(out LinuxHandleHold hold);
         using (hold)
         {
             if (error != Errno.None)
@@ -125,7 +125,7 @@ internal sealed unsafe partial class LinuxNode
             return Errno.EXDEV;
         }
 
-        Errno error = TryHold(out LinuxHandleHold hold);
+        Errno error = TryHoldToMake(out LinuxHandleHold hold);
         using (hold)
         {
             if (error != Errno.None)
@@ -391,9 +391,16 @@ internal sealed unsafe partial class LinuxNode
         return error;
     }
 
+    // What lies too deep could be made and then not be found.
+    private Errno TryHoldToMake(out LinuxHandleHold hold)
+    {
+        hold = default;
+        return Volatile.Read(ref _depth) >= LinuxFolder.MaxDepth ? Errno.ENAMETOOLONG : TryHold(out hold);
+    }
+
     private Errno Make(FileName name, uint mode, Func<int, nint, uint, int> make)
     {
-        Errno error = TryHold(out LinuxHandleHold hold);
+        Errno error = TryHoldToMake(out LinuxHandleHold hold);
         using (hold)
         {
             if (error != Errno.None)

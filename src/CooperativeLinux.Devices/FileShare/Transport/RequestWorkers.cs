@@ -90,7 +90,7 @@ internal sealed class RequestWorkers
             if (_ports[i].TryTake(message, out int length))
             {
                 // This one may take long; the others shall not wait for it.
-                if (HasMessage())
+                if (HasWork())
                 {
                     Signal();
                 }
@@ -122,21 +122,21 @@ internal sealed class RequestWorkers
         for (int round = 0; round < SpinRounds && !isFound && !_isStopping; round++)
         {
             Thread.SpinWait(20);
-            isFound = HasMessage();
+            isFound = HasWork();
         }
 
         Volatile.Write(ref _spinners, 0);
 
         // A signal while we looked has woken nobody: look once more.
         Interlocked.MemoryBarrier();
-        return isFound || HasMessage();
+        return isFound || HasWork();
     }
 
-    private bool HasMessage()
+    private bool HasWork()
     {
         foreach (RingPort port in _ports)
         {
-            if (port.HasMessage)
+            if (port.HasWork)
             {
                 return true;
             }
