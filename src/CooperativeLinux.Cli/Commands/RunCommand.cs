@@ -206,6 +206,11 @@ internal sealed class RunCommand
             {
                 initrdPaths = await new DefaultGuest(cache, sources).GetInitrdsAsync(kernel, progress, cancellationToken).ConfigureAwait(false);
             }
+            else
+            {
+                // Whatever the guest is, its disks and shares need the drivers of this kernel.
+                initrdPaths = [.. initrds, await new ModuleArchive(cache).GetAsync(kernel, progress, cancellationToken).ConfigureAwait(false)];
+            }
         }
 
         bool withDefaults = !parsed.GetValue(_noDefaultAppend);

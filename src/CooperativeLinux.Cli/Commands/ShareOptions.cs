@@ -66,7 +66,20 @@ internal sealed class ShareOptions
         }
 
         bool isDefault = shares.Length == 0 && !parsed.GetValue(NoShare) && flavour is { IsCloud: false };
-        return isDefault ? [new FileShareOptions(Directory.GetCurrentDirectory(), DefaultTag)] : shares;
+        return isDefault && CurrentFolder() is string folder ? [new FileShareOptions(folder, DefaultTag)] : shares;
+    }
+
+    // A shell may stand in a folder that was removed.
+    private static string? CurrentFolder()
+    {
+        try
+        {
+            return Directory.GetCurrentDirectory();
+        }
+        catch (IOException)
+        {
+            return null;
+        }
     }
 
     /// <summary>Words for the kernel's command line that make a guest of ours mount the shares.</summary>
