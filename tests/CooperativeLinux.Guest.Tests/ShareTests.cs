@@ -90,6 +90,7 @@ public sealed class ShareTests : IDisposable
     {
         Directory.CreateDirectory(top);
         File.WriteAllText(Path.Combine(top, "plain"), "text");
+        File.SetLastWriteTimeUtc(Path.Combine(top, "plain"), DateTime.UnixEpoch.AddDays(1));
         for (int i = 0; i < 150; i++)
         {
             string folder = Path.Combine(top, $"folder {i % 7}", $"ünï {i % 3}");

@@ -45,8 +45,8 @@ def tree():
     # The host has made "tree"; it compares "back" with it.
     subprocess.run(["cp", "-a", f"{share}/tree", f"{local}/tree"], check=True)
     subprocess.run(["cp", "-a", f"{local}/tree", f"{share}/back"], check=True)
-    assert describe(f"{share}/tree") == describe(f"{local}/tree")
-    assert describe(f"{share}/tree") == describe(f"{share}/back")
+    for copy in f"{local}/tree", f"{share}/back":
+        assert describe(f"{share}/tree") == describe(copy), sorted(set(describe(f"{share}/tree")) ^ set(describe(copy)))[:4]
 
 
 def metadata():
