@@ -1,10 +1,11 @@
 using CooperativeLinux.Bench.Compare;
 using CooperativeLinux.Bench.Micro;
+using CooperativeLinux.Bench.Share;
 using CooperativeLinux.Guests;
 
 namespace CooperativeLinux.Bench;
 
-/// <summary>The benchmarks: <c>micro</c> measures the processor alone, <c>compare</c> whole guests.</summary>
+/// <summary>The benchmarks: <c>micro</c> measures the processor alone, <c>compare</c> whole guests, <c>share</c> host folders in them.</summary>
 internal static class Program
 {
     private const string Usage = """
@@ -35,6 +36,17 @@ internal static class Program
             --timeout S     seconds after which a guest is given up [900]
             --quick         --seconds 0.05 --repetitions 2 --boots 1 --idle 2
             --markdown FILE write the result as a page of the documentation too
+
+        usage: CooperativeLinux.Bench share --workloads FOLDER --colinux FILE [option ...]
+            Small files, git and bulk transfer on a host folder: by the host, by our guest, and by QEMU's through its 9p.
+            --files N       small files [10000]
+            --size MIB      the large file [256]
+            --repetitions N the fastest counts [2]
+            --folder FOLDER where the shared folder is made [the system's temporary folder]
+            --kernel NAME   Debian kernel with 9p [6.1-generic]
+            --no-qemu       without QEMU
+            --timeout S     seconds after which a guest is given up [1800]
+            --markdown FILE write the result as a part of the documentation too
         """;
 
     private static async Task<int> Main(string[] arguments)
@@ -47,6 +59,8 @@ internal static class Program
                     return new MicroCommand(MicroOptions.Parse(arguments.AsSpan(1)), Console.Out).Run();
                 case "compare":
                     return await new CompareCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
+                case "share":
+                    return await new ShareCommand(ShareBenchOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "--help" or "-h" or "help":
                     Console.WriteLine(Usage);
                     return 0;
