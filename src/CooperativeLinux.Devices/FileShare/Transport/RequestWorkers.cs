@@ -2,8 +2,7 @@ namespace CooperativeLinux.Devices.FileShare.Transport;
 
 /// <summary>
 /// Threads that take messages from some ports and serve them. A request that takes long keeps one thread; a notification that comes
-/// meanwhile wakes another. A thread that has just served looks for more for a moment before it sleeps, since a guest that waits for
-/// one answer often has the next question.
+/// meanwhile wakes another. They do not spin for the next request: on a busy host that takes more from the guest than it gives.
 /// </summary>
 internal sealed class RequestWorkers
 {
@@ -11,14 +10,12 @@ internal sealed class RequestWorkers
 
     // Finding a file again goes down its path by recursion.
     private const int StackSize = 2 << 20;
-    private const int SpinRounds = 40;
 
     private readonly IReadOnlyList<RingPort> _ports;
     private readonly Func<int, byte[], int, byte[], bool> _serve;
     private readonly int _answerSize;
     private readonly SemaphoreSlim _wake = new(0);
     private readonly Thread[] _threads;
-    private int _spinners;
     private int _isSignalled;
     private volatile bool _isStopping;
 
@@ -43,8 +40,9 @@ internal sealed class RequestWorkers
     /// <summary>There may be a message. Any thread; does not block.</summary>
     public void Signal()
     {
+        // Every other notification only says that the guest has read its answer.
         Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _spinners) == 0 && Interlocked.Exchange(ref _isSignalled, 1) == 0)
+        if (HasWork() && Interlocked.Exchange(ref _isSignalled, 1) == 0)
         {
             _wake.Release();
         }
@@ -72,14 +70,12 @@ internal sealed class RequestWorkers
         byte[] answer = new byte[_answerSize];
         while (!_isStopping)
         {
-            if (TryServe(message, answer) || Spin())
+            if (!TryServe(message, answer))
             {
-                continue;
+                _wake.Wait();
+                Volatile.Write(ref _isSignalled, 0);
+                Interlocked.MemoryBarrier();
             }
-
-            _wake.Wait();
-            Volatile.Write(ref _isSignalled, 0);
-            Interlocked.MemoryBarrier();
         }
     }
 
@@ -106,30 +102,6 @@ internal sealed class RequestWorkers
         }
 
         return false;
-    }
-
-    /// <summary>Looks for a message for a moment.</summary>
-    /// <returns>Whether there is one.</returns>
-    private bool Spin()
-    {
-        // One is enough.
-        if (Interlocked.CompareExchange(ref _spinners, 1, 0) != 0)
-        {
-            return false;
-        }
-
-        bool isFound = false;
-        for (int round = 0; round < SpinRounds && !isFound && !_isStopping; round++)
-        {
-            Thread.SpinWait(20);
-            isFound = HasWork();
-        }
-
-        Volatile.Write(ref _spinners, 0);
-
-        // A signal while we looked has woken nobody: look once more.
-        Interlocked.MemoryBarrier();
-        return isFound || HasWork();
     }
 
     private bool HasWork()
