@@ -28,7 +28,8 @@ internal static class ErrorReport
         }
     }
 
-    private static string OneLine(string message)
+    /// <summary>Joins the lines of a message.</summary>
+    public static string OneLine(string message)
     {
         return string.Join(' ', message.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }

@@ -1,14 +1,16 @@
+using CooperativeLinux.Configuration;
 using CooperativeLinux.Boot;
 using CooperativeLinux.Devices.Console;
 using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
 using CooperativeLinux.Monitor.Machine;
+using Microsoft.Extensions.Logging;
 
 namespace CooperativeLinux;
 
 /// <summary>A guest: a stock kernel running inside this process.</summary>
-public static class Machine
+public static partial class Machine
 {
     private const int VcpuStackSize = 16 << 20;
 
@@ -25,7 +27,8 @@ public static class Machine
         using MachineDisks disks = new(options.Disks);
         using MachineNetwork network = MachineNetwork.Open(options);
         using MachineControl control = new(options.StopTimeout);
-        using MachineTerminal terminal = new(options.Output is { } output ? new StreamTerminal(output) : Terminal.Open(), options.LogPath, control);
+        using MachineTerminal terminal = new(
+            options.Output is { } output ? new StreamTerminal(output) : Terminal.Open(), options.LogPath, control, options.Loggers.CreateLogger("console"));
         control.Notice = terminal.ShowNotice;
         using CancellationTokenRegistration stop = cancellationToken.Register(() =>
         {
@@ -50,8 +53,13 @@ public static class Machine
                 }
             }
 
-            if (outcome.Kind == DomainOutcomeKind.Reboot && !control.IsEnding)
+            if (!control.IsEnding && (outcome.Kind == DomainOutcomeKind.Reboot || PanicPolicy.AsksForRestart(options.CommandLine, outcome)))
             {
+                if (outcome.Panic is string panic)
+                {
+                    LogPanic(options.Loggers.CreateLogger("machine"), panic);
+                }
+
                 continue;
             }
 
@@ -91,7 +99,9 @@ public static class Machine
         }
         catch (OutOfMemoryException error)
         {
-            throw new MachineStartException(MachineStartFailure.Host, error.Message, error);
+            string size = MemorySize.Format(options.MemoryBytes);
+            throw new MachineStartException(
+                MachineStartFailure.Host, $"the host does not give {size} for the guest's memory ({error.Message.TrimEnd('.')}); ask for less with --memory", error);
         }
     }
 
@@ -141,4 +151,7 @@ public static class Machine
             Console.Error.WriteLine($"hypercall {name,-24} {count,10}");
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "the guest's kernel panicked and starts again: {Panic}")]
+    private static partial void LogPanic(ILogger logger, string panic);
 }

@@ -14,7 +14,7 @@ public sealed class RunCommandTests
 
         ExitCode code = await run.RunAsync(
             "run", "--kernel", kernel.Path, "--initrd", first.Path, "-i", second.Path, "--memory", "1G", "--log", "guest.log",
-            "--trace", "events,store", "--trace", "Timers", "--disk", "a.img,ro", "-d", "b.img,name=xvdf", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
+            "--trace", "events,store", "--trace", "Timers", "--verify", "--disk", "a.img,ro", "-d", "b.img,name=xvdf", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
 
         Assert.Equal(ExitCode.Success, code);
         Assert.Equal("", run.Error.ToString());
@@ -24,6 +24,7 @@ public sealed class RunCommandTests
         Assert.Equal(Path.GetFullPath("guest.log"), run.Options.LogPath);
         Assert.Equal(TraceSubjects.Events | TraceSubjects.Store | TraceSubjects.Timers, run.Options.Trace);
         Assert.Equal("root=/dev/xvda rw", run.Options.CommandLine);
+        Assert.True(run.Options.Processor.Verify);
         Assert.Equal(
             [
                 new DiskOption { Path = Path.GetFullPath("a.img"), IsReadOnly = true },
@@ -46,6 +47,7 @@ public sealed class RunCommandTests
         Assert.EndsWith(" debug", run.Options.CommandLine, StringComparison.Ordinal);
         Assert.Equal(TraceSubjects.None, run.Options.Trace);
         Assert.Null(run.Options.LogPath);
+        Assert.False(run.Options.Processor.Verify);
     }
 
     [Theory]

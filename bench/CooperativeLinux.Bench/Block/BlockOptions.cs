@@ -20,6 +20,9 @@ internal sealed record BlockOptions
     /// <summary>Seconds of each measurement.</summary>
     public double Seconds { get; private set; } = 0.5;
 
+    /// <summary>Rounds over host and guests; the fastest of each counts.</summary>
+    public int Rounds { get; private set; } = 3;
+
     public int TimeoutSeconds { get; private set; } = 600;
 
     public string? MarkdownPath { get; private set; }
@@ -42,6 +45,7 @@ internal sealed record BlockOptions
                     options.Kernel = KernelFlavour.TryParse(name, out KernelFlavour flavour) ? flavour : throw new UsageException($"--kernel: there is no {name}");
                     break;
                 case "--size": options.Size = reader.Number(65536); break;
+                case "--rounds": options.Rounds = reader.Number(99); break;
                 case "--seconds": options.Seconds = reader.Seconds(60); break;
                 case "--timeout": options.TimeoutSeconds = reader.Number(86400); break;
                 default: throw new UsageException($"unknown option {reader.Word}");

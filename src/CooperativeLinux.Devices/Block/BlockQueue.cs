@@ -20,10 +20,10 @@ internal sealed class BlockQueue : IDisposable
     private const int ThreadStackSize = 256 << 10;
 
     /// <summary>Bytes of the largest read that a vCPU does itself: beyond it, copying costs more than waking a thread.</summary>
-    private const int MaxReadAtOnce = 64 << 10;
+    private const int MaxReadAtOnce = 128 << 10;
 
     /// <summary>Bytes a vCPU reads for one notification.</summary>
-    private const int MaxReadsAtOnce = 4 * MaxReadAtOnce;
+    private const int MaxReadsAtOnce = 2 * MaxReadAtOnce;
 
     private readonly Disk _disk;
     private readonly GrantTable _grants;
@@ -162,6 +162,7 @@ internal sealed class BlockQueue : IDisposable
     /// <summary>Takes a request, or says that this thread waits for one.</summary>
     private bool TryTake(ref BlockRequest request, ulong thread)
     {
+        bool isTaken;
         bool isMore;
         lock (_gate)
         {
@@ -178,24 +179,20 @@ internal sealed class BlockQueue : IDisposable
             }
 
             // A barrier in flight: its thread goes on alone, and looks for more afterwards.
-            if (!_hasBarrier && _ring.TryTake(request.Slot))
+            isTaken = !_hasBarrier && _ring.TryTake(request.Slot);
+            if (isTaken)
             {
-                _hasBarrier = request.Slot[0] == (byte)BlockOperation.WriteBarrier;
-
                 // This thread will be busy: the next request is for one that waits.
+                _hasBarrier = request.Slot[0] == (byte)BlockOperation.WriteBarrier;
                 isMore = !_hasBarrier && Volatile.Read(ref _idle) != 0 && _ring.RequestNotification();
-                if (isMore)
-                {
-                    WakeThread();
-                }
-
-                return true;
             }
-
-            // From here on a notification finds this thread waiting.
-            Interlocked.Or(ref _idle, thread);
-            isMore = !_hasBarrier && _ring.RequestNotification();
-            ReportIfBroken();
+            else
+            {
+                // From here on a notification finds this thread waiting.
+                Interlocked.Or(ref _idle, thread);
+                isMore = !_hasBarrier && _ring.RequestNotification();
+                ReportIfBroken();
+            }
         }
 
         if (isMore)
@@ -203,7 +200,7 @@ internal sealed class BlockQueue : IDisposable
             WakeThread();
         }
 
-        return false;
+        return isTaken;
     }
 
     /// <summary>Answers small reads of what the host has in memory, as long as no other kind of request is next.</summary>
@@ -215,53 +212,93 @@ internal sealed class BlockQueue : IDisposable
             return false;
         }
 
-        bool isAnswered = false;
-        bool isDone = true;
-        try
+        Monitor.Exit(_gate);
+        bool isNotified = false;
+        bool isLeft;
+        int budget = MaxReadsAtOnce;
+        Span<byte> response = stackalloc byte[BlockRequest.ResponseSize];
+        while (TryTakeRead(ref budget, out isLeft) is BlockRequest request)
         {
-            int budget = MaxReadsAtOnce;
-            Span<byte> start = stackalloc byte[2];
-            Span<byte> response = stackalloc byte[BlockRequest.ResponseSize];
-            while (_ring.RequestNotification())
+            bool isRead = TryReadAtOnce(request);
+            budget -= (int)Math.Min(request.Length, MaxReadsAtOnce);
+            if (isRead)
             {
-                bool isRead = _ring.TryPeek(start)
-                    && (start[0] == (byte)BlockOperation.Read || (start[0] == (byte)BlockOperation.Indirect && start[1] == (byte)BlockOperation.Read));
-                if (!isRead || budget <= 0 || _hasBarrier || _isStopping)
-                {
-                    isDone = false;
-                    break;
-                }
+                request.WriteResponse(response, BlockStatus.Okay);
+            }
 
-                BlockRequest request = _spare.TryPop(out BlockRequest? spare) ? spare : new BlockRequest(_grants);
-                if (_ring.TryTake(request.Slot) && TryReadAtOnce(request))
+            lock (_gate)
+            {
+                if (isRead)
                 {
-                    budget -= (int)request.Length;
-                    request.WriteResponse(response, BlockStatus.Okay);
                     _ring.Put(response);
-                    isAnswered = true;
+                    isNotified |= _ring.Publish();
                     _spare.Push(request);
+                    if (_hasBarrier)
+                    {
+                        Monitor.PulseAll(_gate);
+                    }
                 }
                 else
                 {
                     _handedOver.Enqueue(request);
-                    WakeThread();
                 }
             }
 
-            isAnswered = isAnswered && _ring.Publish();
-            isDone = isDone && !_ring.IsBroken;
-        }
-        finally
-        {
-            Monitor.Exit(_gate);
+            if (!isRead)
+            {
+                WakeThread();
+            }
         }
 
-        if (isAnswered)
+        if (isNotified)
         {
             channel.Notify();
         }
 
-        return isDone;
+        return !isLeft;
+    }
+
+    /// <summary>Takes the next request if it is a read.</summary>
+    /// <param name="budget">Bytes that may still be read.</param>
+    /// <param name="isLeft">Whether there is a request and it was not taken.</param>
+    private BlockRequest? TryTakeRead(ref int budget, out bool isLeft)
+    {
+        Span<byte> start = stackalloc byte[2];
+        BlockRequest? request = null;
+        bool isShared = false;
+        lock (_gate)
+        {
+            isLeft = _ring.RequestNotification() || _ring.IsBroken;
+            if (!isLeft || budget <= 0 || _hasBarrier || _isStopping || !_ring.TryPeek(start))
+            {
+                return null;
+            }
+
+            bool isIndirect = start[0] == (byte)BlockOperation.Indirect;
+            if ((isIndirect ? start[1] : start[0]) != (byte)BlockOperation.Read)
+            {
+                return null;
+            }
+
+            request = _spare.TryPop(out BlockRequest? spare) ? spare : new BlockRequest(_grants);
+            if (!_ring.TryTake(request.Slot))
+            {
+                _spare.Push(request);
+                return null;
+            }
+
+            // The guest may have changed it since; what is no read is handed over. Copying much is shared with a thread.
+            _hasBarrier = request.Slot[0] == (byte)BlockOperation.WriteBarrier;
+            isLeft = false;
+            isShared = isIndirect && _ring.Available > 0;
+        }
+
+        if (isShared)
+        {
+            WakeThread();
+        }
+
+        return request;
     }
 
     private bool TryReadAtOnce(BlockRequest request)

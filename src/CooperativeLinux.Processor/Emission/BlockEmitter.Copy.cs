@@ -97,7 +97,7 @@ internal sealed unsafe partial class BlockEmitter
         Instruction patched = decoded.Instruction;
         if (hasMemory)
         {
-            ReplaceMoffs(ref patched);
+            ReplaceCode(ref patched);
         }
 
         UnparkFor(access);
@@ -286,7 +286,7 @@ internal sealed unsafe partial class BlockEmitter
         instruction.MemoryDisplSize = memory.Displacement == 0 ? 0 : memory.Displacement == (sbyte)memory.Displacement ? 1 : 8;
     }
 
-    private static void ReplaceMoffs(ref Instruction instruction)
+    private static void ReplaceCode(ref Instruction instruction)
     {
         instruction.Code = instruction.Code switch
         {
@@ -298,6 +298,9 @@ internal sealed unsafe partial class BlockEmitter
             Code.Mov_moffs16_AX => Code.Mov_rm16_r16,
             Code.Mov_moffs32_EAX => Code.Mov_rm32_r32,
             Code.Mov_moffs64_RAX => Code.Mov_rm64_r64,
+
+            // AMD's processors read four bytes for it, which may lie outside the page.
+            Code.Movsxd_r16_rm16 => Code.Mov_r16_rm16,
             _ => instruction.Code,
         };
     }

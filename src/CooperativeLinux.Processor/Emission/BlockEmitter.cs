@@ -342,7 +342,8 @@ internal sealed unsafe partial class BlockEmitter
         EmitMoveAddress(Gpr.T0, instruction.IP);
         _asm.StoreState(StateLayout.Rip, Gpr.T0);
         StoreArgument((int)AddInstruction(instruction), FixupKind.Instruction);
-        _asm.Call(_stubs.Callback(CallbackKind.Interpret));
+        int repeated = IsCareful ? -1 : _stubs.Repeated(instruction, IsUser);
+        _asm.Call(repeated >= 0 ? repeated : _stubs.Callback(CallbackKind.Interpret));
         _deltaInT1 = NoDelta;
     }
 

@@ -13,6 +13,7 @@ internal static class StateLayout
 
     public static readonly int Rip = Architectural(nameof(VcpuState.Rip));
     public static readonly int ArithmeticFlags = Architectural(nameof(VcpuState.ArithmeticFlags));
+    public static readonly int SystemFlags = Architectural(nameof(VcpuState.SystemFlags));
     public static readonly int FsBase = Architectural(nameof(VcpuState.FsBase));
     public static readonly int GsBase = Architectural(nameof(VcpuState.GsBase));
     public static readonly int Mxcsr = Architectural(nameof(VcpuState.Mxcsr));
@@ -48,6 +49,7 @@ internal static class StateLayout
     public static readonly int BranchTarget = Engine(nameof(EngineState.BranchTarget));
     public static readonly int PageSlots = Engine(nameof(EngineState.PageSlots));
     public static readonly int Callbacks = Engine(nameof(EngineState.Callbacks));
+    public static readonly int StringTarget = Engine(nameof(EngineState.StringTarget));
     public static readonly int FpuImage = Engine(nameof(EngineState.FpuImage));
 
     /// <summary>Offset of the distance from guest to host address of a base group.</summary>

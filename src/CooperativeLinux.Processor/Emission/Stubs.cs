@@ -6,7 +6,7 @@ namespace CooperativeLinux.Processor.Emission;
 /// <summary>
 /// The fixed code at the start of each code cache: entry and exit thunks, the callback stubs, indirect-branch dispatch.
 /// </summary>
-internal sealed unsafe class Stubs
+internal sealed unsafe partial class Stubs
 {
     /// <summary>Room for host calls that mirror guest calls, in bytes of the thread's stack.</summary>
     public const int PairStackBytes = 1 << PairStackBits;
@@ -49,6 +49,7 @@ internal sealed unsafe class Stubs
 
         _stackWindows[0] = EmitStackWindow(StateLayout.KernelStackNegative, StateLayout.KernelStackDelta, TlbArray.KernelWrite);
         _stackWindows[1] = EmitStackWindow(StateLayout.UserStackNegative, StateLayout.UserStackDelta, TlbArray.UserWrite);
+        EmitStrings();
         EmitReturnMiss();
         EmitDispatch();
         EmitEnter();

@@ -53,6 +53,9 @@ internal unsafe struct EngineState
     /// <summary>Branch target of an indirect call while its return address is pushed.</summary>
     [FieldOffset(96)] public ulong CallTarget;
 
+    /// <summary>Host address where a string instruction writes to.</summary>
+    [FieldOffset(104)] public ulong StringTarget;
+
     /// <summary>The negative of the address of the current stack's page, and the distance from guest to host address; kernel mode, then user mode.</summary>
     [FieldOffset(136)] public ulong KernelStackNegative;
     [FieldOffset(144)] public ulong KernelStackDelta;

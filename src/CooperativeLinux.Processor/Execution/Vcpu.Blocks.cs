@@ -12,11 +12,17 @@ namespace CooperativeLinux.Processor.Execution;
 // Finding, translating and linking blocks, and the callbacks that do not return to their caller.
 public sealed unsafe partial class Vcpu
 {
+    /// <summary>Pages whose fetches are remembered, before all is forgotten: a guest can fetch from more without any code being made.</summary>
+    private const int MaxCodePages = 1 << 17;
+
     private readonly Dictionary<(ulong Page, ulong Frame), uint> _pageIds = [];
 
     // The first instruction at State.Rip runs as a careful block.
     private bool _careful;
     private bool _noStackWindow;
+
+    // Mode whose calls the pair stack mirrors.
+    private bool _pairsUser;
 
     // The careful block that was entered last runs under the trap flag: a debug exception follows it.
     private bool _stepping;
@@ -130,13 +136,18 @@ public sealed unsafe partial class Vcpu
                 exception = new GuestException(GuestException.DivideError);
                 break;
             case FaultKind.FloatingPoint:
-                exception = new GuestException(IsX87At(State->Rip) ? GuestException.FloatingPoint : GuestException.SimdFloatingPoint);
+                exception = new GuestException(_interpreter.IsX87ErrorPending && IsX87At(State->Rip) ? GuestException.FloatingPoint : GuestException.SimdFloatingPoint);
                 break;
             case FaultKind.AccessViolation when fault.Address - (ulong)_code.Poison >= CodeMemory.GuardSize:
                 throw new InvalidOperationException($"Host access to {fault.Address:x} in a block at {State->Rip:x}.");
             case FaultKind.AccessViolation or FaultKind.Bus or FaultKind.GeneralProtection:
                 // Every confined address is mapped, but for the poison page: what is left is alignment and non-canonical stacks.
                 exception = new GuestException(GuestException.GeneralProtection);
+                break;
+            case FaultKind.IllegalInstruction:
+                // In the guest's set, but not in this host's.
+                CountUndefined();
+                exception = new GuestException(GuestException.InvalidOpcode);
                 break;
             default:
                 throw new InvalidOperationException($"Host fault {fault.Kind} in a block at {State->Rip:x}.");
@@ -192,10 +203,13 @@ public sealed unsafe partial class Vcpu
 
     private nint Enter(Block block, BranchTable table)
     {
-        if (_resetPairs)
+        // A return in user mode must not find the landing of a kernel's call, nor the reverse.
+        bool user = State->UserMode != 0;
+        if (_resetPairs || _pairsUser != user)
         {
             _engine->ResumeRsp = _engine->PairBase;
             _resetPairs = false;
+            _pairsUser = user;
         }
 
         _engine->BranchTable = (ulong)table.Pointer;
@@ -261,6 +275,11 @@ public sealed unsafe partial class Vcpu
             if (user)
             {
                 _mmu.SetUserRoot(UserRoot);
+            }
+
+            if ((user ? Math.Max(_pageIds.Count, _mmu.Current.UserCodePages.Count) : _mmu.KernelCodePages.Count) > MaxCodePages)
+            {
+                FlushCode(user);
             }
 
             if (!TryFetch(rip, user, out byte* page, out ulong frame, out GuestException fault))
@@ -472,7 +491,7 @@ public sealed unsafe partial class Vcpu
         State->ArithmeticFlags = ((image >> 8) & 0xD5) | ((image & 1) << 11);
     }
 
-    // Whether the instruction belongs to the x87 and MMX world, whose exceptions are #MF.
+    // Whether the instruction belongs to the x87 and MMX world, where a pending exception is #MF. Conversions to MMX have SIMD exceptions, too.
     private bool IsX87At(ulong rip)
     {
         Instruction instruction = DecodeAt(rip);
@@ -505,7 +524,12 @@ public sealed unsafe partial class Vcpu
     private void CountUndefined()
     {
         Instruction instruction = DecodeAt(State->Rip);
-        string name = instruction.IsInvalid ? "(no instruction)" : instruction.Mnemonic.ToString();
-        Statistics.Undefined[name] = Statistics.Undefined.GetValueOrDefault(name) + 1;
+        string name = instruction.IsInvalid ? NoInstruction : instruction.Mnemonic.ToString();
+        long before = Statistics.Undefined.GetValueOrDefault(name);
+        Statistics.Undefined[name] = before + 1;
+        if (before == 0)
+        {
+            _environment.OnUndefined(this, name);
+        }
     }
 }

@@ -443,7 +443,7 @@ public sealed unsafe partial class Vcpu
 
         if (!Walk(address, write, execute: false, user, out Translation translation))
         {
-            if (write && !user && TryTableWrite(address, translation, out host))
+            if (write && !user && TryTableWrite(address, size, translation, out host))
             {
                 return true;
             }
@@ -494,11 +494,12 @@ public sealed unsafe partial class Vcpu
         return _mmu.Tables.TryWalk(root, address, write, execute, user, _mmu.Current.Bit, out translation);
     }
 
-    // A kernel's write to a live level-1 table through its read-only mapping.
-    private bool TryTableWrite(ulong address, in Translation translation, out byte* host)
+    // A kernel's write to a live level-1 table through its read-only mapping. Not through a user's mapping: a frame that was a
+    // table once may be a page there that is shared until it is written.
+    private bool TryTableWrite(ulong address, int size, in Translation translation, out byte* host)
     {
         host = null;
-        if ((translation.Error & PageFaultCode.Present) == 0)
+        if ((translation.Error & PageFaultCode.Present) == 0 || !Mmu.IsKernelHalf(address))
         {
             return false;
         }
@@ -511,10 +512,13 @@ public sealed unsafe partial class Vcpu
 
         Statistics.TableWrites++;
         byte* page = Memory.FramePointer(translation.Frame);
-        int offset = (int)(address & 0xFF8);
-        ulong entryAddress = (translation.Frame << 12) | (uint)offset;
-        _mmu.EntryChanged(entryAddress, *(ulong*)(page + offset), 0);
-        host = page + (address & 0xFFF);
+        int first = (int)(address & 0xFFF);
+        for (int offset = first & ~7; offset < first + size; offset += 8)
+        {
+            _mmu.EntryChanged((translation.Frame << 12) | (uint)offset, *(ulong*)(page + offset), 0);
+        }
+
+        host = page + first;
         return true;
     }
 

@@ -226,6 +226,11 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>Takes a page out of everything through which it could be written unnoticed.</summary>
     public void ForgetWritable(byte* hostPage)
     {
+        if (!_second.MayBeWritable(hostPage))
+        {
+            return;
+        }
+
         MarkOthersStale(keepSecond: true);
         Current.ForgetWritable(hostPage);
         _second.ForgetWritable(hostPage);

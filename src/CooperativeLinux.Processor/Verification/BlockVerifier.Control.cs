@@ -338,7 +338,7 @@ internal sealed partial class BlockVerifier
     //                bytes from there lie in the window, or execution goes on behind the jump that follows.
     //   Bounce       T0: guest address -> host address of the site's bytes or of a copy.
     //   BounceFinish T0 is lost. The stack window stays as it is.
-    //   Interpret    T0 is lost.
+    //   Interpret    T0 is lost. The stubs for repeated string instructions come before it.
     private bool CallStub(int index, int offset, ref AbstractState state)
     {
         bool isLookup = _accessStubs.TryGetValue(offset, out AccessStub lookup);
@@ -403,15 +403,16 @@ internal sealed partial class BlockVerifier
             return true;
         }
 
-        if (offset == _stubs.Callback(CallbackKind.Interpret) && !IsOwnInstruction(state))
+        bool interprets = offset == _stubs.Callback(CallbackKind.Interpret) || IsStringStub(offset);
+        if (interprets && !IsOwnInstruction(state))
         {
             return Fail(index, "argument is not an instruction of this block");
         }
 
-        if (offset == _stubs.Callback(CallbackKind.Interpret) || offset == _stubs.Callback(CallbackKind.BounceFinish))
+        if (interprets || offset == _stubs.Callback(CallbackKind.BounceFinish))
         {
             AfterCallback(ref state, keepsWindow: offset == _stubs.Callback(CallbackKind.BounceFinish));
-            if (offset == _stubs.Callback(CallbackKind.Interpret))
+            if (interprets)
             {
                 // Guest registers may have changed.
                 state.Deltas = default;
@@ -422,6 +423,9 @@ internal sealed partial class BlockVerifier
 
         return Fail(index, "call to a place that is not allowed");
     }
+
+    // One for the block's mode: its right to memory.
+    private bool IsStringStub(int offset) => _stringStubs[IsUser ? 1 : 0].Contains(offset);
 
     // The callback may skip exactly one jmp rel32.
     private bool TryPushBehindJump(int index, in AbstractState state)
@@ -667,6 +671,23 @@ internal sealed partial class BlockVerifier
                     found.Add(offset, new AccessStub(size, array is TlbArray.KernelWrite or TlbArray.UserWrite, array is TlbArray.UserRead or TlbArray.UserWrite));
                 }
             }
+        }
+
+        return found;
+    }
+
+    private static HashSet<int> FindStringStubs(Stubs stubs, bool user)
+    {
+        HashSet<int> found = [];
+        foreach (Code code in (ReadOnlySpan<Code>)[Code.Movsb_m8_m8, Code.Movsw_m16_m16, Code.Movsd_m32_m32, Code.Movsq_m64_m64, Code.Stosb_m8_AL, Code.Stosw_m16_AX, Code.Stosd_m32_EAX, Code.Stosq_m64_RAX])
+        {
+            Instruction instruction = new() { Code = code, HasRepPrefix = true, Op0Kind = OpKind.MemoryESRDI };
+            if (code is Code.Movsb_m8_m8 or Code.Movsw_m16_m16 or Code.Movsd_m32_m32 or Code.Movsq_m64_m64)
+            {
+                instruction.Op1Kind = OpKind.MemorySegRSI;
+            }
+
+            found.Add(stubs.Repeated(instruction, user));
         }
 
         return found;

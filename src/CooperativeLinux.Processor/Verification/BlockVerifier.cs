@@ -35,6 +35,7 @@ internal sealed unsafe partial class BlockVerifier
     private readonly StateFields _fields;
     private readonly Stubs _stubs;
     private readonly Dictionary<int, AccessStub> _accessStubs;
+    private readonly HashSet<int>[] _stringStubs;
     private readonly CodeCache _cache;
     private readonly InstructionRules _rules = new();
     private readonly InstructionInfoFactory _infos = new();
@@ -68,6 +69,7 @@ internal sealed unsafe partial class BlockVerifier
         _fields = fields;
         _stubs = stubs;
         _accessStubs = FindAccessStubs(stubs);
+        _stringStubs = [FindStringStubs(stubs, user: false), FindStringStubs(stubs, user: true)];
         _cache = cache;
         _decoder = Decoder.Create(64, _reader);
     }

@@ -63,7 +63,12 @@ internal sealed class BootImages : IDisposable
         {
             foreach (string path in paths)
             {
-                streams.Add(File.OpenRead(path));
+                FileStream file = File.OpenRead(path);
+                streams.Add(file);
+                if (!InitramfsFormat.IsRecognised(file))
+                {
+                    throw new InvalidImageException($"{path}: not an initramfs: neither a cpio archive nor a packed one");
+                }
             }
 
             return streams;

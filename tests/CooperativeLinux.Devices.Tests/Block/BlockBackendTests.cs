@@ -136,6 +136,40 @@ public sealed class BlockBackendTests : IDisposable
     }
 
     [Fact]
+    public void Read_HeldInMemory_IsDoneByWhoNotifiesAndOthersAreNot()
+    {
+        BlockFrontend guest = Connect();
+        using ManualResetEventSlim go = new();
+        _disk.IsCached = offset => offset < 8192;
+        _disk.OnStart = what =>
+        {
+            if (what is "read 16384" or "write 32768")
+            {
+                go.Wait(10_000, TestContext.Current.CancellationToken);
+            }
+        };
+
+        // Two that wait for the disk do not hold up what does not.
+        ulong slow = guest.Post(guest.Direct(BlockFrontend.Read, 32, Segment(0)));
+        ulong write = guest.Post(guest.Direct(BlockFrontend.Write, 64, Segment(1)));
+        byte[] expected = _disk.Content[4096..8192];
+        for (int i = 0; i < 100; i++)
+        {
+            _machine.Memory.Frame(Data + 2).Clear();
+            Assert.Equal(BlockFrontend.Okay, guest.Do(guest.Direct(BlockFrontend.Read, 8, Segment(2))));
+            Assert.Equal(expected, Sectors(2));
+        }
+
+        Assert.InRange(_disk.CachedReads.Count, 50, 100);
+        Assert.Equal(Environment.CurrentManagedThreadId, _disk.CachedReads.Thread);
+        Assert.DoesNotContain("write 32768", _disk.Done);
+        go.Set();
+        Assert.Equal(BlockFrontend.Okay, guest.WaitFor(slow).Status);
+        Assert.Equal(BlockFrontend.Okay, guest.WaitFor(write).Status);
+        Assert.Equal(_disk.Content[(32 * 512)..(40 * 512)], Sectors(0));
+    }
+
+    [Fact]
     public void Flush_AndDiscard_ReachTheDisk()
     {
         BlockFrontend guest = Connect();

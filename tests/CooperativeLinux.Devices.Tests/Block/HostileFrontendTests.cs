@@ -52,6 +52,7 @@ public sealed class HostileFrontendTests : IDisposable
             _machine.Memory.Frame((ulong)frame).Fill((byte)frame);
         }
 
+        _disk.IsCached = offset => (offset >> 12) % 2 == 0;
         int connects = 0;
         long start = Stopwatch.GetTimestamp();
         while (Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(5 * scale))
