@@ -19,7 +19,7 @@ internal static class DebianRootFiles
         FileTree tree = new();
         tree.AddText("etc/hostname", options.HostName + "\n");
         tree.AddText("etc/hosts", $"127.0.0.1\tlocalhost\n127.0.1.1\t{options.HostName}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-        tree.AddText("etc/fstab", "# <device> <folder> <type> <options> <dump> <check>\n/dev/xvda / ext4 errors=remount-ro 0 1\n");
+        tree.AddText("etc/fstab", "# <device> <folder> <type> <options> <dump> <check>\n"); // the installation adds the root
         tree.AddText("etc/default/locale", "LANG=C.UTF-8\n");
         tree.AddText("etc/systemd/network/20-wired.network", "[Match]\nType=ether\n\n[Network]\nDHCP=yes\n");
 

@@ -52,7 +52,7 @@ mkdir -p $target/var/lib/dpkg/info $target/var/lib/dpkg/updates
 
 # By its number, the root is found whatever the disk is called.
 uuid=$(blkid -s UUID -o value $disk) || fail "the new file system has no number"
-sed -i "s|^/dev/xvda |UUID=$uuid |" $target/etc/fstab
+echo "UUID=$uuid / ext4 errors=remount-ro 0 1" >> $target/etc/fstab
 
 # Services are not to be started here, and dpkg need not wait for the disk.
 printf '#!/bin/sh\nexit 101\n' > $target/usr/sbin/policy-rc.d
