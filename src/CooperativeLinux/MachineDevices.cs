@@ -10,13 +10,15 @@ internal sealed class MachineDevices : IDisposable
 
     /// <param name="options">What the machine is to have.</param>
     /// <param name="context">The domain.</param>
-    public MachineDevices(MachineOptions options, DeviceContext context)
+    /// <param name="disks">The machine's disks.</param>
+    public MachineDevices(MachineOptions options, DeviceContext context, MachineDisks disks)
     {
         for (int i = 0; i < options.Shares.Count; i++)
         {
             _devices.Add(CreateShare(context, i, options.Shares[i]));
         }
 
+        _devices.AddRange(disks.CreateDevices(context));
         foreach (BackendDevice device in _devices)
         {
             device.Start();

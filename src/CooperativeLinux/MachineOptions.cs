@@ -27,6 +27,9 @@ public sealed record MachineOptions
     /// <summary>Folders of the host that the guest can mount by their tags; needs a kernel with 9p over Xen.</summary>
     public IReadOnlyList<FileShareOptions> Shares { get; init; } = [];
 
+    /// <summary>The disks, in the order of their names.</summary>
+    public IReadOnlyList<DiskOption> Disks { get; init; } = [];
+
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }
 
