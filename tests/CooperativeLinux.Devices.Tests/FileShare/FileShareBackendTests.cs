@@ -194,6 +194,7 @@ public sealed class FileShareBackendTests : IDisposable
     public async Task Rings_Random_HarmTheDeviceAtWorst()
     {
         int seed = int.TryParse(Environment.GetEnvironmentVariable("COLINUX_TEST_SEED"), out int set) ? set : Environment.TickCount;
+        TestContext.Current.SendDiagnosticMessage($"seed {seed}");
         Random random = new(seed);
         File.CreateSymbolicLink(_folder.Of("link"), _folder.Outside);
         bool isThorough = double.TryParse(Environment.GetEnvironmentVariable("COLINUX_TEST_SCALE"), out double scale) && scale >= 2;
