@@ -251,7 +251,6 @@ internal sealed class RunCommand
             MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
             Disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))],
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
-            Loggers = new DeviceWarnings(_error),
             Trace = parsed.GetValue(_trace),
             Loggers = WarningLoggers.For(_error),
             Processor = new ProcessorOptions { Verify = parsed.GetValue(_verify) },
