@@ -103,7 +103,10 @@ public sealed class DiskFileTests : IDisposable
         file.Read(read, 0);
         Assert.Equal("abc\0\0\0"u8.ToArray(), read);
         Assert.Equal(1L << 32, file.Length);
-        Assert.InRange(file.AllocatedLength, 0, Mebibyte);
+        if (OperatingSystem.IsLinux())
+        {
+            Assert.InRange(file.AllocatedLength, 0, Mebibyte);
+        }
     }
 
     [Fact]
