@@ -9,6 +9,8 @@ public sealed class DiskFileTests : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("colinux-test-").FullName;
 
+    public static bool IsLinux => OperatingSystem.IsLinux();
+
     private string FilePath => Path.Combine(_folder, "disk, 1.img");
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
@@ -61,7 +63,7 @@ public sealed class DiskFileTests : IDisposable
         Assert.False(TryReadCached(file, read, 4096)); // half of it is behind the end
     }
 
-    [Fact]
+    [Fact(Skip = "Wine knows no holes", SkipUnless = nameof(IsLinux))]
     public void PunchHole_GivesStorageBackAndReadsZero()
     {
         using DiskFile file = DiskFile.Create(FilePath);
@@ -85,10 +87,7 @@ public sealed class DiskFileTests : IDisposable
         content.AsSpan(Mebibyte, 6 * Mebibyte).Clear();
         Assert.Equal(content, read);
         Assert.Equal(content.Length, file.Length);
-        if (OperatingSystem.IsLinux())
-        {
-            Assert.InRange(before - file.AllocatedLength, 5 * Mebibyte, 6 * Mebibyte);
-        }
+        Assert.InRange(before - file.AllocatedLength, 5 * Mebibyte, 6 * Mebibyte);
     }
 
     [Fact]
@@ -136,10 +135,9 @@ public sealed class DiskFileTests : IDisposable
         Assert.Contains(_folder, Assert.Throws<IOException>(() => DiskFile.Open(_folder, isWritable: true)).Message, StringComparison.Ordinal);
     }
 
-    [Fact]
+    [Fact(Skip = "The limits of file systems differ", SkipUnless = nameof(IsLinux))]
     public void Write_HostRefuses_IsAnErrorAndTheFileGoesOn()
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "a limit of one file system");
         using DiskFile file = DiskFile.Create(FilePath);
 
         Assert.Throws<IOException>(() => file.Write("x"u8, long.MaxValue - 1));
