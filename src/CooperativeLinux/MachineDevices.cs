@@ -1,3 +1,4 @@
+using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Devices.Xenbus;
 
 namespace CooperativeLinux;
@@ -10,12 +11,31 @@ internal sealed class MachineDevices : IDisposable
     /// <param name="options">What the machine is to have.</param>
     /// <param name="context">The domain.</param>
     /// <param name="disks">The machine's disks.</param>
-    public MachineDevices(MachineOptions options, DeviceContext context, MachineDisks disks)
+    /// <param name="network">What the guest is plugged into.</param>
+    public MachineDevices(MachineOptions options, DeviceContext context, MachineDisks disks, MachineNetwork network)
     {
         _devices.AddRange(disks.CreateDevices(context));
+        _devices.AddRange(network.CreateDevices(context));
+        for (int i = 0; i < options.Shares.Count; i++)
+        {
+            _devices.Add(CreateShare(context, i, options.Shares[i]));
+        }
+
         foreach (BackendDevice device in _devices)
         {
             device.Start();
+        }
+    }
+
+    private static FileShareBackend CreateShare(DeviceContext context, int id, FileShareOptions share)
+    {
+        try
+        {
+            return new FileShareBackend(context, id, share);
+        }
+        catch (IOException error)
+        {
+            throw new MachineStartException(MachineStartFailure.Host, $"cannot share a folder: {error.Message}", error);
         }
     }
 
