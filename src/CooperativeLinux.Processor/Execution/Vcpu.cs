@@ -94,7 +94,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         _managedThread = Environment.CurrentManagedThreadId;
         try
         {
-            _resetPairs = false;
+            _resetPairs = true;
             _stepping = false;
             nint target = Continue();
 
