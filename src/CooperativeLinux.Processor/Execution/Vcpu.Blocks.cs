@@ -366,6 +366,7 @@ public sealed unsafe partial class Vcpu
         }
 
         int offset = (int)(key.Virtual & 0xFFF);
+        _policy.HandsOverTimestamp = key.User && _handsOverTimestamp;
         int limit = key.Variant == BlockVariant.Careful ? 1 : _options.MaxBlockInstructions;
         int firstLength = 4096 - offset;
         byte* second = null;
