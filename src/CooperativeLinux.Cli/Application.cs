@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using CooperativeLinux.Cli.Commands;
 using CooperativeLinux.Guests;
 
@@ -22,10 +23,17 @@ internal sealed class Application
         _root = new RootCommand("Runs a stock Debian kernel as a coroutine of an ordinary process: no root, no virtualisation.")
         {
             RunCommand.Create(error, runMachine),
+            CreateCommand.Create(output, runMachine),
+            MachineCommands.CreateList(output),
+            MachineCommands.CreateRemove(),
             FetchCommand.Create(output),
             ImageCommand.Create(output),
+            DiskCommand.Create(output),
         };
     }
+
+    private static string FullName(CommandResult result) =>
+        result.Parent is CommandResult parent ? $"{FullName(parent)} {result.Command.Name}" : "colinux";
 
     /// <summary>Runs one command line.</summary>
     /// <returns>The exit code; <see cref="ExitCode.Interrupted"/> if it was cancelled.</returns>
@@ -38,8 +46,7 @@ internal sealed class Application
             ErrorReport.Write(_error, parsed.UnmatchedTokens.Count > 0
                 ? $"unknown command or option '{parsed.UnmatchedTokens[0]}'"
                 : parsed.Errors[0].Message);
-            string command = parsed.CommandResult.Command == _root ? "colinux" : "colinux " + parsed.CommandResult.Command.Name;
-            _error.WriteLine($"Try '{command} --help'.");
+            _error.WriteLine($"Try '{FullName(parsed.CommandResult)} --help'.");
             return ExitCode.Usage;
         }
 

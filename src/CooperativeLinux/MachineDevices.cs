@@ -9,8 +9,12 @@ internal sealed class MachineDevices : IDisposable
 
     /// <param name="options">What the machine is to have.</param>
     /// <param name="context">The domain.</param>
-    public MachineDevices(MachineOptions options, DeviceContext context)
+    /// <param name="disks">The machine's disks.</param>
+    /// <param name="network">What the guest is plugged into.</param>
+    public MachineDevices(MachineOptions options, DeviceContext context, MachineDisks disks, MachineNetwork network)
     {
+        _devices.AddRange(disks.CreateDevices(context));
+        _devices.AddRange(network.CreateDevices(context));
         foreach (BackendDevice device in _devices)
         {
             device.Start();

@@ -1,6 +1,7 @@
 using System.Text;
 using CooperativeLinux.Devices.Console;
 using CooperativeLinux.Host.Terminals;
+using Microsoft.Extensions.Logging;
 
 namespace CooperativeLinux;
 
@@ -8,23 +9,26 @@ namespace CooperativeLinux;
 /// The terminal (or the pipes) of this process as the console of a machine, over all its restarts: raw mode, the
 /// escape key, and a log file.
 /// </summary>
-internal sealed class MachineTerminal : IConsoleSink, IDisposable
+internal sealed partial class MachineTerminal : IConsoleSink, IDisposable
 {
     private readonly ITerminal _terminal;
-    private readonly FileStream? _log;
-    private readonly Action _quit;
+    private readonly ILogger _logger;
+    private readonly MachineControl _control;
+    private FileStream? _log;
     private readonly CancellationTokenSource _closing = new();
     private ConsoleBackend? _console;
     private Task? _input;
 
     /// <param name="terminal">Disposed with this object.</param>
     /// <param name="logPath">A file that receives the output as well, or null.</param>
-    /// <param name="quit">Called when the user asks for the end with the escape key.</param>
+    /// <param name="control">Does what the user asks for with the escape key.</param>
+    /// <param name="logger">Told when the log cannot be written any more.</param>
     /// <exception cref="MachineStartException">The log cannot be written.</exception>
-    public MachineTerminal(ITerminal terminal, string? logPath, Action quit)
+    public MachineTerminal(ITerminal terminal, string? logPath, MachineControl control, ILogger logger)
     {
+        _logger = logger;
         _terminal = terminal;
-        _quit = quit;
+        _control = control;
         _log = logPath == null ? null : OpenLog(logPath);
     }
 
@@ -43,14 +47,46 @@ internal sealed class MachineTerminal : IConsoleSink, IDisposable
     {
         // A guest goes on when nobody looks any more.
         _ = _terminal.Write(output);
-        _log?.Write(output);
+        if (_log is FileStream log)
+        {
+            WriteLog(log, output);
+        }
     }
+
+    /// <summary>Tells the owner something that must not be missed: on the terminal, or on standard error.</summary>
+    public void ShowNotice(string text)
+    {
+        if (!ShowOnTerminal(text))
+        {
+            System.Console.Error.WriteLine($"colinux: {text}");
+        }
+    }
+
+    /// <summary>Shows a line on the terminal, if output is one; the output of a pipe is the guest's alone.</summary>
+    /// <returns>Whether it was shown.</returns>
+    public bool ShowOnTerminal(string text) =>
+        _terminal.IsOutputTerminal && _terminal.Write(Encoding.UTF8.GetBytes($"\r\ncolinux: {text}\r\n"));
 
     public void Dispose()
     {
         _closing.Cancel();
         _terminal.Dispose();
         _log?.Dispose();
+    }
+
+    /// <summary>A full disk ends the log, not the guest.</summary>
+    private void WriteLog(FileStream log, ReadOnlySpan<byte> output)
+    {
+        try
+        {
+            log.Write(output);
+        }
+        catch (IOException error)
+        {
+            _log = null;
+            log.Dispose();
+            LogEnd(_logger, log.Name, error.Message);
+        }
     }
 
     private async Task PassInputAsync(EscapeKeys? escape, CancellationToken closing)
@@ -70,26 +106,45 @@ internal sealed class MachineTerminal : IConsoleSink, IDisposable
 
                 for (int done = 0; done < length;)
                 {
-                    (int used, int count, EscapeCommand command) = escape.Filter(typed.AsSpan(done, length - done), filtered);
+                    (int used, int count, EscapeCommand command, string argument) = escape.Filter(typed.AsSpan(done, length - done), filtered);
                     done += used;
                     Task sent = SendAsync(filtered.AsMemory(0, count), closing);
                     if (command == EscapeCommand.Quit)
                     {
-                        _quit();
+                        _control.Quit();
                         return;
                     }
 
                     await sent.ConfigureAwait(false);
-                    if (command == EscapeCommand.Help)
-                    {
-                        _ = _terminal.Write(Encoding.ASCII.GetBytes(EscapeKeys.Help));
-                    }
+                    Do(command, argument);
                 }
             }
         }
         catch (OperationCanceledException) when (closing.IsCancellationRequested)
         {
             // The machine has ended.
+        }
+    }
+
+    private void Do(EscapeCommand command, string argument)
+    {
+        switch (command)
+        {
+            case EscapeCommand.None:
+                break;
+            case EscapeCommand.Help:
+                _ = _terminal.Write(Encoding.ASCII.GetBytes(EscapeKeys.Help));
+                break;
+            case EscapeCommand.Echo:
+                _ = _terminal.Write(Encoding.ASCII.GetBytes(argument));
+                break;
+            default:
+                if (_control.Execute(command, argument) is string answer)
+                {
+                    ShowOnTerminal(answer);
+                }
+
+                break;
         }
     }
 
@@ -120,4 +175,7 @@ internal sealed class MachineTerminal : IConsoleSink, IDisposable
             throw new MachineStartException(MachineStartFailure.Host, $"cannot write the log {path}: {error.Message}", error);
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "the log {Path} ends here, the guest goes on: {Reason}")]
+    private static partial void LogEnd(ILogger logger, string path, string reason);
 }

@@ -1,3 +1,5 @@
+using CooperativeLinux.Configuration;
+
 namespace CooperativeLinux.Cli.Tests;
 
 public sealed class RunCommandTests
@@ -12,7 +14,7 @@ public sealed class RunCommandTests
 
         ExitCode code = await run.RunAsync(
             "run", "--kernel", kernel.Path, "--initrd", first.Path, "-i", second.Path, "--memory", "1G", "--log", "guest.log",
-            "--trace", "events,store", "--trace", "Timers", "--verify", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
+            "--trace", "events,store", "--trace", "Timers", "--verify", "--disk", "a.img,ro", "-d", "b.img,name=xvdf", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
 
         Assert.Equal(ExitCode.Success, code);
         Assert.Equal("", run.Error.ToString());
@@ -23,6 +25,12 @@ public sealed class RunCommandTests
         Assert.Equal(TraceSubjects.Events | TraceSubjects.Store | TraceSubjects.Timers, run.Options.Trace);
         Assert.Equal("root=/dev/xvda rw", run.Options.CommandLine);
         Assert.True(run.Options.Processor.Verify);
+        Assert.Equal(
+            [
+                new DiskOption { Path = Path.GetFullPath("a.img"), IsReadOnly = true },
+                new DiskOption { Path = Path.GetFullPath("b.img"), Name = "xvdf" },
+            ],
+            run.Options.Disks);
     }
 
     [Fact]
@@ -141,6 +149,11 @@ public sealed class RunCommandTests
     [InlineData("run", "--help")]
     [InlineData("fetch", "--help")]
     [InlineData("image", "--help")]
+    [InlineData("disk", "create", "--help")]
+    [InlineData("disk", "info", "--help")]
+    [InlineData("disk", "commit", "--help")]
+    [InlineData("disk", "resize", "--help")]
+    [InlineData("disk", "rebase", "--help")]
     [InlineData]
     public async Task RunAsync_Help_DescribesEveryOption(params string[] arguments)
     {

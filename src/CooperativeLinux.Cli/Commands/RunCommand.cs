@@ -1,8 +1,10 @@
 using System.CommandLine;
+using System.Globalization;
 using CooperativeLinux.Configuration;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
+using CooperativeLinux.Guests.Machines;
 using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
 using CooperativeLinux.Processor.Execution;
@@ -12,13 +14,22 @@ namespace CooperativeLinux.Cli.Commands;
 /// <summary><c>colinux run</c>: starts a guest in the foreground, with its console on the terminal.</summary>
 internal sealed class RunCommand
 {
+    private const double DefaultStopSeconds = 60;
+    private const int MaxStopSeconds = 86400;
+
     private readonly TextWriter _error;
     private readonly Func<MachineOptions, CancellationToken, Task<MachineResult>> _runMachine;
 
+    private readonly Argument<string?> _name = new("NAME")
+    {
+        Arity = ArgumentArity.ZeroOrOne,
+        Description = "A machine made with 'create' [default: Debian's kernel with a small guest]",
+    };
+
     private readonly Option<string?> _kernel = new("--kernel", "-k")
     {
-        HelpName = "FILE|SERIES",
-        Description = $"A kernel file (vmlinuz), or a Debian kernel to fetch: {string.Join(", ", KernelFlavour.Tested)} [default: {GuestOptions.DefaultFlavour}]",
+        HelpName = $"FILE|SERIES|{GuestOptions.DiskKernel}",
+        Description = $"A kernel file (vmlinuz), or a Debian kernel to fetch: {string.Join(", ", KernelFlavour.Tested)}; {GuestOptions.DiskKernel}: /vmlinuz and /initrd.img on the first disk, which is the root then [default: {GuestOptions.DefaultFlavour}]",
     };
 
     private readonly Option<string[]> _initrd = new("--initrd", "-i")
@@ -38,19 +49,48 @@ internal sealed class RunCommand
         Description = $"Leave out what the kernel's command line starts with otherwise: {KernelCommandLine.Defaults} and the TERM of the terminal",
     };
 
-    private readonly Option<long?> _memory = new("--memory", "-m")
+    private readonly Option<MemoryRange?> _memory = new("--memory", "-m")
     {
-        HelpName = "SIZE",
-        Description = $"The guest's memory, such as 512M or 2G; a plain number means MiB [default: {MemorySize.Format(MemorySize.Default)}]",
+        HelpName = "SIZE|LEAST..MOST",
+        Description = $"The guest's memory, such as 512M or 2G; a plain number means MiB. With 256M..2G it has 2G, and what it does not need goes back to the host, down to 256M [default: {MemorySize.Format(MemorySize.Default)}]",
         CustomParser = result =>
         {
             string text = result.Tokens[0].Value;
-            if (!MemorySize.TryParse(text, out long bytes, out string reason))
+            if (!MemoryRange.TryParse(text, out MemoryRange range, out string reason))
             {
                 result.AddError($"--memory {text}: {reason}.");
             }
 
-            return bytes;
+            return range;
+        },
+    };
+
+    private readonly Option<DiskOption[]> _disk = new("--disk", "-d")
+    {
+        HelpName = DiskOption.Syntax,
+        AllowMultipleArgumentsPerToken = false,
+        Arity = ArgumentArity.OneOrMore,
+        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there)",
+        CustomParser = result =>
+        {
+            List<DiskOption> disks = [];
+            foreach (string text in result.Tokens.Select(token => token.Value))
+            {
+                if (!DiskOption.TryParse(text, out DiskOption disk, out string reason))
+                {
+                    result.AddError($"--disk {text}: {reason}.");
+                    return [];
+                }
+
+                disks.Add(disk);
+            }
+
+            if (!DiskOption.TryAssignNames(disks, out _, out string error))
+            {
+                result.AddError($"--disk: {error}.");
+            }
+
+            return [.. disks];
         },
     };
 
@@ -58,6 +98,22 @@ internal sealed class RunCommand
     {
         HelpName = "FILE",
         Description = "Write what the guest shows on its console to this file as well",
+    };
+
+    private readonly Option<double?> _stopTimeout = new("--stop-timeout")
+    {
+        HelpName = "SECONDS",
+        Description = "How long a guest may take to shut down when colinux gets a signal (SIGTERM, SIGINT, SIGHUP) before it is switched off; 0 switches it off at once [default: 60]",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            if (!double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) || seconds > MaxStopSeconds)
+            {
+                result.AddError($"--stop-timeout {text}: it is a number of seconds from 0 to {MaxStopSeconds}.");
+            }
+
+            return seconds;
+        },
     };
 
     private readonly Option<TraceSubjects> _trace = new("--trace")
@@ -89,6 +145,8 @@ internal sealed class RunCommand
         Description = "Check all code made for the guest with an independent verifier before it runs, and stop if it could leave the guest's memory (slower)",
     };
 
+    private readonly NetworkOptions _network = new();
+
     private readonly Option<string?> _mirror = GuestOptions.CreateMirror();
 
     private RunCommand(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
@@ -103,18 +161,22 @@ internal sealed class RunCommand
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
-        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without options: Debian's kernel with a small guest.")
+        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without a name and options: Debian's kernel with a small guest.")
         {
+            run._name,
             run._kernel,
             run._initrd,
             run._append,
             run._noDefaultAppend,
             run._memory,
+            run._disk,
             run._log,
+            run._stopTimeout,
             run._trace,
             run._verify,
             run._mirror,
         };
+        run._network.AddTo(command);
         command.SetAction(run.RunAsync);
         return command;
     }
@@ -134,6 +196,11 @@ internal sealed class RunCommand
             }
 
             using FileStream stream = File.OpenRead(path);
+            if (!stream.CanSeek)
+            {
+                throw new UserException(ExitCode.BadImage, $"the {what} {path} is a pipe; it must be a file");
+            }
+
             if (stream.Length == 0)
             {
                 throw new UserException(ExitCode.BadImage, $"the {what} {path} is empty");
@@ -151,11 +218,30 @@ internal sealed class RunCommand
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        MachineOptions options = await CreateOptionsAsync(parsed, cancellationToken).ConfigureAwait(false);
+        MachineOptions options = await CreateOptionsAsync(WithMachine(parsed), cancellationToken).ConfigureAwait(false);
 
         // The one place where the command meets the machine. The console belongs to the machine from here on.
         MachineResult result = await _runMachine(options, cancellationToken).ConfigureAwait(false);
         return (int)Report(result);
+    }
+
+    /// <summary>Adds the options in the configuration of the machine that is named.</summary>
+    private ParseResult WithMachine(ParseResult parsed)
+    {
+        if (parsed.GetValue(_name) is not string name)
+        {
+            return parsed;
+        }
+
+        Command command = parsed.CommandResult.Command;
+        MachineFolder machine = MachineCommands.Find(MachineStore.ForUser(), name);
+        ParserConfiguration configuration = new() { ResponseFileTokenReplacer = null };
+        ParseResult whole = command.Parse(
+            [.. MachineConfiguration.Read(machine, command, parsed), .. parsed.Tokens.SkipWhile(token => token.Value != command.Name).Skip(1).Select(token => token.Value)],
+            configuration);
+        return whole.Errors.Count == 0
+            ? whole
+            : throw new UserException(ExitCode.Usage, $"{machine.ConfigurationPath}: {whole.Errors[0].Message}");
     }
 
     private ExitCode Report(MachineResult result)
@@ -187,9 +273,22 @@ internal sealed class RunCommand
             CheckReadable(initrd, "initramfs");
         }
 
-        string kernelPath;
+        IReadOnlyList<DiskOption> disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))];
+        IReadOnlyList<string> appended = parsed.GetValue(_append) ?? [];
+        string? kernelPath;
         IReadOnlyList<string> initrdPaths = initrds;
-        if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
+        if (kernelText == GuestOptions.DiskKernel)
+        {
+            if (disks.Count == 0)
+            {
+                throw new UserException(ExitCode.Usage, $"--kernel {GuestOptions.DiskKernel} needs a disk; name one with --disk");
+            }
+
+            // Words that come later win, so the user's own root does.
+            kernelPath = null;
+            appended = [$"root=/dev/{disks[0].Name ?? "xvda"} ro", .. appended];
+        }
+        else if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
         {
             CheckReadable(kernelText, "kernel");
             kernelPath = Path.GetFullPath(kernelText);
@@ -207,16 +306,24 @@ internal sealed class RunCommand
             }
         }
 
+        MemoryRange memory = parsed.GetValue(_memory) ?? new MemoryRange(MemorySize.Default, MemorySize.Default);
         return new MachineOptions
         {
             KernelPath = kernelPath,
             InitrdPaths = [.. initrdPaths.Select(Path.GetFullPath)],
             CommandLine = KernelCommandLine.Create(
-                !parsed.GetValue(_noDefaultAppend), Environment.GetEnvironmentVariable("TERM"), parsed.GetValue(_append) ?? []),
-            MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
+                !parsed.GetValue(_noDefaultAppend),
+                Environment.GetEnvironmentVariable("TERM"),
+                memory.IsElastic && !parsed.GetValue(_noDefaultAppend) ? [KernelCommandLine.Elastic, .. appended] : appended),
+            MemoryBytes = memory.Most,
+            LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
+            Disks = disks,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
+            StopTimeout = TimeSpan.FromSeconds(parsed.GetValue(_stopTimeout) ?? DefaultStopSeconds),
             Trace = parsed.GetValue(_trace),
+            Loggers = WarningLoggers.For(_error),
             Processor = new ProcessorOptions { Verify = parsed.GetValue(_verify) },
+            Network = _network.Read(parsed),
         };
     }
 }

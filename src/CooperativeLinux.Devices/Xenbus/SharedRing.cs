@@ -69,6 +69,19 @@ public sealed class SharedRing
         return true;
     }
 
+    /// <summary>Copies the start of the next request out and leaves it in the ring. The guest may still change it.</summary>
+    /// <param name="start">At most a slot long.</param>
+    public bool TryPeek(Span<byte> start)
+    {
+        if (Available == 0)
+        {
+            return false;
+        }
+
+        _pages.CopyTo(SlotOffset(_requestConsumer), start);
+        return true;
+    }
+
     /// <summary>Puts the next response, invisible to the guest until <see cref="Publish"/>.</summary>
     /// <param name="response">At most a slot long.</param>
     /// <exception cref="InvalidOperationException">Every request taken has its response.</exception>
@@ -96,18 +109,19 @@ public sealed class SharedRing
         return _published - _pages.ReadIndex(ResponseEvent) < _published - old;
     }
 
-    /// <summary>Asks for a notification at the next request. Call before sleeping.</summary>
-    /// <returns>Whether there is a request already, so that there may be none.</returns>
-    public bool RequestNotification()
+    /// <summary>Asks for a notification at a coming request. Call before sleeping.</summary>
+    /// <param name="count">Requests that are to wait then; at most <see cref="SlotCount"/>.</param>
+    /// <returns>Whether as many wait already, so that there may be no notification.</returns>
+    public bool RequestNotification(int count = 1)
     {
-        if (Available > 0)
+        if (Available >= count)
         {
             return true;
         }
 
-        _pages.WriteIndex(RequestEvent, _requestConsumer + 1);
+        _pages.WriteIndex(RequestEvent, _requestConsumer + (uint)count);
         Interlocked.MemoryBarrier();
-        return Available > 0;
+        return Available >= count;
     }
 
     private int SlotOffset(uint index) => Slots + ((int)(index & (uint)(SlotCount - 1)) * _slotSize);

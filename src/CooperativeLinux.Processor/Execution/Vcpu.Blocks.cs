@@ -560,7 +560,12 @@ public sealed unsafe partial class Vcpu
     private void CountUndefined()
     {
         Instruction instruction = DecodeAt(State->Rip);
-        string name = instruction.IsInvalid ? "(no instruction)" : instruction.Mnemonic.ToString();
-        Statistics.Undefined[name] = Statistics.Undefined.GetValueOrDefault(name) + 1;
+        string name = instruction.IsInvalid ? NoInstruction : instruction.Mnemonic.ToString();
+        long before = Statistics.Undefined.GetValueOrDefault(name);
+        Statistics.Undefined[name] = before + 1;
+        if (before == 0)
+        {
+            _environment.OnUndefined(this, name);
+        }
     }
 }

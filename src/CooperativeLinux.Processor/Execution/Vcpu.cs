@@ -19,6 +19,9 @@ public enum AccessKind
 /// <summary>One virtual processor: its state, its TLB, its translated code, and the loop that runs it.</summary>
 public sealed unsafe partial class Vcpu : IDisposable
 {
+    /// <summary>Stands for the mnemonic where bytes are no instruction of any x86-64 processor.</summary>
+    public const string NoInstruction = "(no instruction)";
+
     private readonly IVcpuEnvironment _environment;
     private readonly ProcessorOptions _options;
     private readonly CodeMemory _code;

@@ -22,7 +22,7 @@ internal enum TlbArray
 /// </remarks>
 internal sealed unsafe class TlbContext : IDisposable
 {
-    public const int TlbBits = 7;
+    public const int TlbBits = 9;
     public const int TlbEntries = 1 << TlbBits;
     public const int TlbBytes = TlbEntries * 16;
 

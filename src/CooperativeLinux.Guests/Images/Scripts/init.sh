@@ -33,7 +33,7 @@ $bb ln -sf fd/2 /dev/stderr
 
 # Words of the command line are split at blanks; only colinux.script may hold blanks, in double quotes.
 read -r cmdline < /proc/cmdline
-name=colinux mounts= folder=/root root= rootfstype= rootflags= rootmode=ro init=/sbin/init debug= script= net=auto
+name=colinux mounts= folder=/root root= rootfstype= rootflags= rootmode=ro init=/sbin/init debug= script= net=auto balloon=
 for word in $cmdline; do
     value=${word#*=}
     case $word in
@@ -42,6 +42,7 @@ for word in $cmdline; do
         colinux.folder=*) folder=$value ;;
         colinux.net=*) net=$value ;;
         colinux.debug) debug=1 ;;
+        colinux.balloon) balloon=1 ;;
         root=*) root=$value ;;
         rootfstype=*) rootfstype=$value ;;
         rootflags=*) rootflags=$value ;;
@@ -96,6 +97,9 @@ if [ -n "$root" ]; then
     fi
     echo "colinux: cannot start from $root; here is a shell instead"
 fi
+
+# Memory that is free goes back to the host.
+[ -n "$balloon" ] && $bb sh /colinux/memory.sh >/dev/null 2>&1 &
 
 $bb ip link set lo up
 if [ "$net" != none ] && [ -d /sys/class/net/eth0 ]; then
