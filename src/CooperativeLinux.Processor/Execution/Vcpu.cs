@@ -92,6 +92,7 @@ public sealed unsafe partial class Vcpu : IDisposable
             {
                 _handsOverTimestamp = value;
                 FlushCode(user: true);
+                _cache.ForgetTemplates();
             }
         }
     }

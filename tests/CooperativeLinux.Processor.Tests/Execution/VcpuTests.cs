@@ -229,7 +229,10 @@ public sealed unsafe class VcpuTests
     public void HandsOverTimestamp_SetAfterTranslation_IsForUserModeOnly(bool user, int expected)
     {
         using FlatMachine machine = new();
+        const ulong Movable = 0x2_0000_0000;
+        machine.Table(2, Movable >> 30, 0x3000 | 7);
         machine.Cpu.State->UserMode = user ? 1u : 0u;
+        machine.Cpu.State->Rip = FlatMachine.Code + Movable;
         machine.Run(a =>
         {
             a.rdtsc();
@@ -238,7 +241,7 @@ public sealed unsafe class VcpuTests
         Assert.Empty(machine.Exceptions);
 
         machine.Cpu.HandsOverTimestamp = true;
-        machine.Cpu.State->Rip = FlatMachine.Code;
+        machine.Cpu.State->Rip = FlatMachine.Code + Movable;
         machine.Cpu.Run();
 
         Assert.Equal(expected, machine.Exceptions.Count);
