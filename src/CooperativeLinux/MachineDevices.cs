@@ -1,3 +1,4 @@
+using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Devices.Xenbus;
 
 namespace CooperativeLinux;
@@ -15,9 +16,26 @@ internal sealed class MachineDevices : IDisposable
     {
         _devices.AddRange(disks.CreateDevices(context));
         _devices.AddRange(network.CreateDevices(context));
+        for (int i = 0; i < options.Shares.Count; i++)
+        {
+            _devices.Add(CreateShare(context, i, options.Shares[i]));
+        }
+
         foreach (BackendDevice device in _devices)
         {
             device.Start();
+        }
+    }
+
+    private static FileShareBackend CreateShare(DeviceContext context, int id, FileShareOptions share)
+    {
+        try
+        {
+            return new FileShareBackend(context, id, share);
+        }
+        catch (IOException error)
+        {
+            throw new MachineStartException(MachineStartFailure.Host, $"cannot share a folder: {error.Message}", error);
         }
     }
 

@@ -1,4 +1,5 @@
 using CooperativeLinux.Configuration;
+using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Processor.Execution;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -43,6 +44,8 @@ public sealed record MachineOptions
 
     /// <summary>The network.</summary>
     public NetworkSetting Network { get; init; } = new();
+    /// <summary>Folders of the host that the guest can mount by their tags; needs a kernel with 9p over Xen.</summary>
+    public IReadOnlyList<FileShareOptions> Shares { get; init; } = [];
 
     /// <summary>A file that receives what the guest writes to its console, or null.</summary>
     public string? LogPath { get; init; }

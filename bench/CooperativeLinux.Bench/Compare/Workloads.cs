@@ -76,7 +76,9 @@ internal sealed record Workloads(string Folder, string Compiler)
         }
     }
 
-    private static async Task<string> RunAsync(string program, string[] arguments)
+    /// <summary>Runs a program that is needed to make the others.</summary>
+    /// <returns>Its output.</returns>
+    public static async Task<string> RunAsync(string program, string[] arguments)
     {
         ProcessStartInfo start = new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
         try

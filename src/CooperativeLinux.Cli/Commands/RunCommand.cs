@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using CooperativeLinux.Configuration;
+using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
@@ -94,6 +95,8 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly ShareOptions _shares = new();
+
     private readonly Option<string?> _log = new("--log")
     {
         HelpName = "FILE",
@@ -161,7 +164,20 @@ internal sealed class RunCommand
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
-        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without a name and options: Debian's kernel with a small guest.")
+        run._name.Validators.Add(result =>
+        {
+            // What is no option of ours is taken for the name.
+            string name = result.Tokens[0].Value;
+            if (name.StartsWith('-'))
+            {
+                result.AddError($"unknown option '{name}'");
+            }
+            else if (name.StartsWith('@'))
+            {
+                result.AddError($"'{name}' is no name of a machine");
+            }
+        });
+        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without a name and options: Debian's kernel with a small guest, and the current folder in it.")
         {
             run._name,
             run._kernel,
@@ -170,6 +186,8 @@ internal sealed class RunCommand
             run._noDefaultAppend,
             run._memory,
             run._disk,
+            run._shares.Share,
+            run._shares.NoShare,
             run._log,
             run._stopTimeout,
             run._trace,
@@ -277,6 +295,7 @@ internal sealed class RunCommand
         IReadOnlyList<string> appended = parsed.GetValue(_append) ?? [];
         string? kernelPath;
         IReadOnlyList<string> initrdPaths = initrds;
+        IReadOnlyList<FileShareOptions> shares;
         if (kernelText == GuestOptions.DiskKernel)
         {
             if (disks.Count == 0)
@@ -286,15 +305,18 @@ internal sealed class RunCommand
 
             // Words that come later win, so the user's own root does.
             kernelPath = null;
+            shares = _shares.Choose(parsed, flavour: null);
             appended = [$"root=/dev/{disks[0].Name ?? "xvda"} ro", .. appended];
         }
         else if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
         {
             CheckReadable(kernelText, "kernel");
             kernelPath = Path.GetFullPath(kernelText);
+            shares = _shares.Choose(parsed, flavour: null);
         }
         else
         {
+            shares = _shares.Choose(parsed, flavour);
             GuestCache cache = GuestCache.ForUser();
             AptSourceChoice sources = AptSourceChoice.OfMirror(parsed.GetValue(_mirror));
             using GuestProgressLine? progress = GuestProgressLine.ForStandardError();
@@ -304,17 +326,24 @@ internal sealed class RunCommand
             {
                 initrdPaths = await new DefaultGuest(cache, sources).GetInitrdsAsync(kernel, progress, cancellationToken).ConfigureAwait(false);
             }
+            else
+            {
+                // Whatever the guest is, its disks and shares need the drivers of this kernel.
+                initrdPaths = [.. initrds, await new ModuleArchive(cache).GetAsync(kernel, progress, cancellationToken).ConfigureAwait(false)];
+            }
         }
 
         MemoryRange memory = parsed.GetValue(_memory) ?? new MemoryRange(MemorySize.Default, MemorySize.Default);
+        bool withDefaults = !parsed.GetValue(_noDefaultAppend);
         return new MachineOptions
         {
             KernelPath = kernelPath,
             InitrdPaths = [.. initrdPaths.Select(Path.GetFullPath)],
             CommandLine = KernelCommandLine.Create(
-                !parsed.GetValue(_noDefaultAppend),
+                withDefaults,
                 Environment.GetEnvironmentVariable("TERM"),
-                memory.IsElastic && !parsed.GetValue(_noDefaultAppend) ? [KernelCommandLine.Elastic, .. appended] : appended),
+                [.. withDefaults ? ShareOptions.CommandLine(shares) : [], .. withDefaults && memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(), .. appended]),
+            Shares = shares,
             MemoryBytes = memory.Most,
             LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
             Disks = disks,

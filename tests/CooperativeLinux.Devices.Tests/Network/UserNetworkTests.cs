@@ -61,6 +61,25 @@ public sealed class UserNetworkTests
     }
 
     [Fact]
+    public void Echo_ToOutside_ComesBackEveryTime()
+    {
+        IPAddress? outside = Dns.GetHostAddresses(Dns.GetHostName(), AddressFamily.InterNetwork).FirstOrDefault(address => !IPAddress.IsLoopback(address));
+        Assert.SkipWhen(outside is null || !MayPing(), "the host has no address but loopback, or lets nobody send echo requests");
+        using UserNetwork network = Create();
+        TestGuest guest = new(network);
+        for (byte number = 1; number <= 3; number++)
+        {
+            guest.Transmit(Packets.Echo(TestGuest.V4, outside!.ToString(), 0x1234, [number, 1, 2, 3, 4, 5, 6, 7]));
+
+            ReadOnlySpan<byte> message = Payload(guest.WaitForFrame(), out IpPacket packet);
+            Assert.Equal(NetworkAddress.Of(outside), packet.Source);
+            Assert.Equal(Icmp.EchoReplyV4, message[0]);
+            Assert.Equal(0x1234, BinaryPrimitives.ReadUInt16BigEndian(message[4..]));
+            Assert.Equal(number, message[8]);
+        }
+    }
+
+    [Fact]
     public void RouterSolicitation_Answer_HasPrefixRouterAndNameServer()
     {
         using UserNetwork network = Create();
@@ -118,17 +137,21 @@ public sealed class UserNetworkTests
         byte[] large = new byte[9000];
         Random.Shared.NextBytes(large);
 
-        guest.Transmit(Packets.Udp(TestGuest.V4, 5000, "10.0.2.2", Port(host), "ping"u8));
-        EndPoint from = new IPEndPoint(IPAddress.Any, 0);
-        byte[] buffer = new byte[100];
-        Assert.Equal(4, host.ReceiveFrom(buffer, ref from));
-        host.SendTo(large, from);
+        for (int i = 0; i < 5; i++)
+        {
+            guest.Transmit(Packets.Udp(TestGuest.V4, 5000, "10.0.2.2", Port(host), "ping"u8));
+            EndPoint from = new IPEndPoint(IPAddress.Any, 0);
+            byte[] buffer = new byte[100];
+            Assert.Equal(4, host.ReceiveFrom(buffer, ref from));
+            large[0] = (byte)i;
+            host.SendTo(large, from);
 
-        ReadOnlySpan<byte> datagram = Payload(guest.WaitForFrame(), out IpPacket packet);
-        Assert.Equal(NetworkAddress.Parse("10.0.2.2"), packet.Source);
-        Assert.Equal(Port(host), BinaryPrimitives.ReadUInt16BigEndian(datagram));
-        Assert.Equal(5000, BinaryPrimitives.ReadUInt16BigEndian(datagram[2..]));
-        Assert.Equal(large, datagram[8..].ToArray());
+            ReadOnlySpan<byte> datagram = Payload(guest.WaitForFrame(), out IpPacket packet);
+            Assert.Equal(NetworkAddress.Parse("10.0.2.2"), packet.Source);
+            Assert.Equal(Port(host), BinaryPrimitives.ReadUInt16BigEndian(datagram));
+            Assert.Equal(5000, BinaryPrimitives.ReadUInt16BigEndian(datagram[2..]));
+            Assert.Equal(large, datagram[8..].ToArray());
+        }
     }
 
     [Fact]
@@ -314,6 +337,19 @@ public sealed class UserNetworkTests
     {
         UserNetworkOptions options = new() { GuestMac = Packets.GuestMac };
         return new UserNetwork(change?.Invoke(options) ?? options);
+    }
+
+    private static bool MayPing()
+    {
+        try
+        {
+            using Socket socket = new(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Icmp);
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
     }
 
     private static Socket BindUdp(string address)

@@ -93,6 +93,10 @@ internal sealed partial class TcpEndpoint
     /// <summary>Data received and not used up; see <see cref="Consume"/>.</summary>
     public ChunkBuffer Received { get; } = new();
 
+    /// <summary>Whether somebody reads <see cref="Received"/> at his own pace, so that its memory must not be used for others even when the
+    /// connection ends.</summary>
+    public bool IsReceivedShared { get; set; }
+
     /// <summary>Bytes the user may add to <see cref="Sending"/>.</summary>
     public int SendRoom =>
         State is TcpState.Established or TcpState.CloseWait && !_isFinQueued
@@ -146,8 +150,7 @@ internal sealed partial class TcpEndpoint
     }
 
     /// <summary>Ends the connection at once, and tells the peer.</summary>
-    /// <param name="isShared">Whether somebody may still read <see cref="Received"/>.</param>
-    public void Abort(bool isShared = false)
+    public void Abort()
     {
         if (State is not (TcpState.Closed or TcpState.SynSent or TcpState.TimeWait))
         {
@@ -155,7 +158,7 @@ internal sealed partial class TcpEndpoint
             _link.TrySend(Header(_sendMax, TcpFlags.Reset | TcpFlags.Acknowledge) with { Window = 0 }, default, default, _segmentSize);
         }
 
-        Close(isShared);
+        Close();
     }
 
     /// <summary>What was due at a time.</summary>
@@ -235,7 +238,7 @@ internal sealed partial class TcpEndpoint
         _user.OnReset(isTimeout);
     }
 
-    private void Close(bool isShared = false)
+    private void Close()
     {
         State = TcpState.Closed;
         _retransmitAt = Never;
@@ -244,6 +247,6 @@ internal sealed partial class TcpEndpoint
         _isAckDue = false;
         IsBlocked = false;
         Sending.Clear();
-        Received.Clear(isShared);
+        Received.Clear(IsReceivedShared);
     }
 }

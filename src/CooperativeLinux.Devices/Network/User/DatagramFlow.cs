@@ -8,6 +8,9 @@ namespace CooperativeLinux.Devices.Network.User;
 /// starts of the socket's callbacks.</summary>
 internal abstract class DatagramFlow
 {
+    // What comes while the guest is busy; the host may give less.
+    private const int SocketBuffer = 1 << 20;
+
     private readonly SocketAsyncEventArgs _readEvent = new();
     private readonly byte[] _peeked = new byte[1];
     private readonly Action<DatagramFlow> _onClosed;
@@ -26,10 +29,8 @@ internal abstract class DatagramFlow
         _onClosed = onClosed;
         LastUse = NetworkCore.Now;
         socket.Blocking = false;
+        socket.ReceiveBufferSize = SocketBuffer;
         _readEvent.SetBuffer(_peeked);
-
-        // A look without taking needs no buffer as large as a message.
-        _readEvent.SocketFlags = SocketFlags.Peek;
         _readEvent.Completed += (_, _) => OnReadable();
     }
 
@@ -83,8 +84,18 @@ internal abstract class DatagramFlow
         }
     }
 
+    /// <summary>The guest has room again.</summary>
+    public void OnRoom()
+    {
+        if (!IsClosed)
+        {
+            WaitForHost();
+        }
+    }
+
     /// <summary>Passes a message on to the guest.</summary>
-    protected abstract void Deliver(Span<byte> message);
+    /// <returns>False if the guest has no room, so that the others better stay where they are.</returns>
+    protected abstract bool Deliver(Span<byte> message);
 
     /// <summary>The partner cannot be reached.</summary>
     protected abstract void OnError(SocketError error);
@@ -97,18 +108,24 @@ internal abstract class DatagramFlow
             OnError(_readEvent.SocketError);
         }
 
-        if (!IsClosed)
+        bool hasRoom = IsClosed || ReadAll();
+        if (IsClosed)
         {
-            ReadAll();
+            return;
         }
 
-        if (!IsClosed)
+        if (hasRoom)
         {
             WaitForHost();
         }
+        else
+        {
+            Core.WaitForRoom(this);
+        }
     });
 
-    private void ReadAll()
+    /// <summary>Returns whether the guest has room for more.</summary>
+    private bool ReadAll()
     {
         // Enough for a turn; the next one begins at once.
         const int MaxMessages = 64;
@@ -123,10 +140,14 @@ internal abstract class DatagramFlow
                     case SocketError.Success:
                         LastUse = NetworkCore.Now;
                         Unanswered = 0;
-                        Deliver(buffer.AsSpan(0, count));
+                        if (!Deliver(buffer.AsSpan(0, count)))
+                        {
+                            return false;
+                        }
+
                         break;
                     case SocketError.WouldBlock:
-                        return;
+                        return true;
                     default:
                         OnError(error);
                         break;
@@ -137,10 +158,14 @@ internal abstract class DatagramFlow
         {
             System.Buffers.ArrayPool<byte>.Shared.Return(buffer);
         }
+
+        return true;
     }
 
     private void WaitForHost()
     {
+        // A look without taking needs no buffer as large as a message. The flags do not stay: the last ones received are in their place.
+        _readEvent.SocketFlags = SocketFlags.Peek;
         if (!Socket.ReceiveAsync(_readEvent))
         {
             ThreadPool.UnsafeQueueUserWorkItem(static flow => flow.OnReadable(), this, preferLocal: true);

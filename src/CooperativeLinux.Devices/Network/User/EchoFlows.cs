@@ -104,7 +104,7 @@ internal sealed class EchoFlows(NetworkCore core)
     {
         private const int EchoLifetime = 30_000;
 
-        protected override void Deliver(Span<byte> message)
+        protected override bool Deliver(Span<byte> message)
         {
             byte wanted = Key.Guest.IsV4 ? Icmp.EchoReplyV4 : Icmp.EchoReplyV6;
             if (message.Length >= Icmp.HeaderSize && message[0] == wanted)
@@ -112,6 +112,8 @@ internal sealed class EchoFlows(NetworkCore core)
                 BinaryPrimitives.WriteUInt16BigEndian(message[4..], Key.GuestPort);
                 Core.Link.SendIcmp(Key.Remote, Key.Guest, message);
             }
+
+            return true;
         }
 
         protected override void OnError(SocketError error)

@@ -81,11 +81,12 @@ internal sealed class GuestLink
     }
 
     /// <summary>Sends a UDP datagram.</summary>
-    public void SendUdp((NetworkAddress Address, ushort Port) source, (NetworkAddress Address, ushort Port) target, ReadOnlySpan<byte> payload)
+    /// <returns>False if there is no room.</returns>
+    public bool SendUdp((NetworkAddress Address, ushort Port) source, (NetworkAddress Address, ushort Port) target, ReadOnlySpan<byte> payload)
     {
         Span<byte> header = stackalloc byte[FrameWriter.UdpHeaderSize];
         FrameWriter.WriteUdp(header, source, target, payload.Length);
-        TrySend(source.Address, target.Address, IpProtocol.Udp, header, payload, default, new FrameOffload(FrameChecksum.Partial));
+        return TrySend(source.Address, target.Address, IpProtocol.Udp, header, payload, default, new FrameOffload(FrameChecksum.Partial));
     }
 
     /// <summary>Sends a control message, whose checksum is put in.</summary>

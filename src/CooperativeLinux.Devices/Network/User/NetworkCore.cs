@@ -8,6 +8,7 @@ namespace CooperativeLinux.Devices.Network.User;
 internal sealed class NetworkCore : IDisposable
 {
     private readonly Timer _timer;
+    private readonly Queue<DatagramFlow> _waiting = new();
     private long _wakeAt = Tcp.TcpEndpoint.Never;
 
     /// <param name="options">What the network does.</param>
@@ -62,6 +63,18 @@ internal sealed class NetworkCore : IDisposable
             {
                 Logger.LogError(exception, "An internal error in the network");
             }
+        }
+    }
+
+    /// <summary>Lets a conversation go on when the guest has room.</summary>
+    public void WaitForRoom(DatagramFlow flow) => _waiting.Enqueue(flow);
+
+    /// <summary>The guest has room.</summary>
+    public void OnRoom()
+    {
+        while (_waiting.TryDequeue(out DatagramFlow? flow))
+        {
+            flow.OnRoom();
         }
     }
 

@@ -13,7 +13,7 @@ internal sealed class ResolverFlow(NetworkCore core, FlowKey key, Socket socket,
     public IPEndPoint Resolver { get; } = resolver;
 
     /// <inheritdoc/>
-    protected override void Deliver(Span<byte> message) =>
+    protected override bool Deliver(Span<byte> message) =>
         Core.Link.SendUdp((Key.Remote, Key.RemotePort), (Key.Guest, Key.GuestPort), message);
 
     /// <inheritdoc/>

@@ -24,7 +24,6 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
     private readonly SocketAsyncEventArgs _readEvent = new();
     private readonly SocketAsyncEventArgs _writeEvent = new();
     private bool _isReading;
-    private bool _isWriting;
     private bool _isConnected;
     private bool _isHostFinished;
     private bool _isGuestFinished;
@@ -103,7 +102,7 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
         if (_hasFailed)
         {
             _hasFailed = false;
-            Endpoint.Abort(_isWriting);
+            Endpoint.Abort();
             Close(isReset: true);
             return;
         }
@@ -130,7 +129,7 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
     {
         if (!IsClosed)
         {
-            Endpoint.Abort(_isWriting);
+            Endpoint.Abort();
             Close(isReset: true);
         }
     }
@@ -156,7 +155,7 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
 
     int ITcpUser.OnData(ReadOnlySpan<byte> data)
     {
-        if (_isWriting)
+        if (Endpoint.IsReceivedShared)
         {
             return 0;
         }
@@ -230,7 +229,7 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
 
     private void OnWritten()
     {
-        _isWriting = false;
+        Endpoint.IsReceivedShared = false;
         if (_writeEvent.SocketError == SocketError.Success)
         {
             Endpoint.Consume(_writeEvent.BytesTransferred);
@@ -245,14 +244,14 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
 
     private void StartWriting()
     {
-        if (_isWriting || !_isConnected || Endpoint.Received.Count == 0)
+        if (Endpoint.IsReceivedShared || !_isConnected || Endpoint.Received.Count == 0)
         {
             return;
         }
 
         ReadOnlyMemory<byte> part = Endpoint.Received.Peek(0, Endpoint.Received.Count);
         _writeEvent.SetBuffer(System.Runtime.InteropServices.MemoryMarshal.AsMemory(part));
-        _isWriting = true;
+        Endpoint.IsReceivedShared = true;
         if (!_socket.SendAsync(_writeEvent))
         {
             // Done already, but the caller is in the middle of serving.
@@ -289,7 +288,7 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
 
             if (error != SocketError.Success)
             {
-                Endpoint.Abort(_isWriting);
+                Endpoint.Abort();
                 Close(isReset: true);
                 return;
             }

@@ -173,7 +173,11 @@ internal sealed class TcpFlows(NetworkCore core)
     {
         try
         {
-            return new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            Socket socket = new(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+
+            // A peer that is gone without a word is noticed in the end.
+            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+            return socket;
         }
         catch (SocketException error)
         {

@@ -12,10 +12,10 @@ internal sealed class UdpFlow(NetworkCore core, FlowKey key, Socket socket, Acti
     private const int AnsweredLifetime = 180_000;
 
     /// <inheritdoc/>
-    protected override void Deliver(Span<byte> message)
+    protected override bool Deliver(Span<byte> message)
     {
         Lifetime = AnsweredLifetime;
-        Core.Link.SendUdp((Key.Remote, Key.RemotePort), (Key.Guest, Key.GuestPort), message);
+        return Core.Link.SendUdp((Key.Remote, Key.RemotePort), (Key.Guest, Key.GuestPort), message);
     }
 
     /// <inheritdoc/>

@@ -127,6 +127,7 @@ public sealed class UserNetwork : INetwork
     {
         lock (_core.Gate)
         {
+            _core.OnRoom();
             _tcp.OnRoom();
         }
     }
@@ -308,17 +309,28 @@ public sealed class UserNetwork : INetwork
         {
             Advertise(packet.Source.Bits == 0 ? (default, _core.Plan.AllNodes) : (sender, packet.Source));
         }
-        else if (packet.HopLimit == NeighbourDiscovery.HopLimit
-            && NeighbourDiscovery.TryReadSolicitation(message, out NetworkAddress target)
-            && (_core.Plan.IsGateway(target) || _core.Plan.IsResolver(target)))
+        else if (packet.HopLimit == NeighbourDiscovery.HopLimit && NeighbourDiscovery.TryReadSolicitation(message, out NetworkAddress target))
+        {
+            AnswerSolicitation(packet, sender, target);
+        }
+        else if (!packet.Target.IsGroup)
+        {
+            _echo.Receive(packet);
+        }
+    }
+
+    private void AnswerSolicitation(in IpPacket packet, MacAddress sender, NetworkAddress target)
+    {
+        if (_core.Plan.IsGateway(target) || _core.Plan.IsResolver(target))
         {
             Span<byte> frame = stackalloc byte[NeighbourDiscovery.MaxFrame];
             int length = NeighbourDiscovery.WriteAdvertisement(frame, _core.Plan, target, (sender, packet.Source));
             _core.Link.TrySendFrame(frame[..length]);
         }
-        else if (!packet.Target.IsGroup)
+        else if (packet.Source.Bits == 0 && _advertiseAt == long.MaxValue)
         {
-            _echo.Receive(packet);
+            // A guest that makes itself an address will ask for routers, but only in a second or two.
+            Advertise((default, _core.Plan.AllNodes));
         }
     }
 
