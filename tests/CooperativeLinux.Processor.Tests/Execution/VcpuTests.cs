@@ -222,4 +222,28 @@ public sealed unsafe class VcpuTests
         Assert.Equal(0x406UL, machine.Cpu.State->Rax);
         Assert.Equal(0x806UL, machine.Cpu.State->Rcx);
     }
+
+    [Theory]
+    [InlineData(true, 1)]
+    [InlineData(false, 0)]
+    public void HandsOverTimestamp_SetAfterTranslation_IsForUserModeOnly(bool user, int expected)
+    {
+        using FlatMachine machine = new();
+        const ulong Movable = 0x2_0000_0000;
+        machine.Table(2, Movable >> 30, 0x3000 | 7);
+        machine.Cpu.State->UserMode = user ? 1u : 0u;
+        machine.Cpu.State->Rip = FlatMachine.Code + Movable;
+        machine.Run(a =>
+        {
+            a.rdtsc();
+            a.syscall();
+        });
+        Assert.Empty(machine.Exceptions);
+
+        machine.Cpu.HandsOverTimestamp = true;
+        machine.Cpu.State->Rip = FlatMachine.Code + Movable;
+        machine.Cpu.Run();
+
+        Assert.Equal(expected, machine.Exceptions.Count);
+    }
 }
