@@ -1,3 +1,4 @@
+using CooperativeLinux.Bench.Block;
 using CooperativeLinux.Bench.Compare;
 using CooperativeLinux.Bench.Micro;
 using CooperativeLinux.Bench.Network;
@@ -5,7 +6,7 @@ using CooperativeLinux.Guests;
 
 namespace CooperativeLinux.Bench;
 
-/// <summary>The benchmarks: <c>micro</c> measures the processor alone, <c>compare</c> whole guests.</summary>
+/// <summary>The benchmarks: <c>micro</c> measures the processor alone, <c>compare</c> whole guests, <c>block</c> disks.</summary>
 internal static class Program
 {
     private const string Usage = """
@@ -37,6 +38,18 @@ internal static class Program
             --quick         --seconds 0.05 --repetitions 2 --boots 1 --idle 2
             --markdown FILE write the result as a page of the documentation too
 
+        usage: CooperativeLinux.Bench block --sources FOLDER --colinux FILE [option ...]
+            A disk in a file: of the host itself, of our guest, and of QEMU without hardware help (virtio-blk).
+            --sources       the folder with block.c
+            --colinux       the command colinux
+            --folder        where the file is made [the folder for temporary files]
+            --kernel NAME   Debian kernel: 6.1-generic, 6.1-cloud, ... [6.1-cloud]
+            --size MIB      size of the disk [1024]
+            --seconds S     time of each measurement [0.5]
+            --rounds N      rounds over host and guests; the fastest of each measurement counts [3]
+            --timeout S     seconds after which a guest is given up [600]
+            --markdown FILE write the result as a page of the documentation too
+
         usage: CooperativeLinux.Bench net --workloads FOLDER --colinux FILE [option ...]
             The network of our guest and of QEMU's without hardware help, to a server on the host.
             --workloads, --colinux, --only, --kernel, --qemu-cpu, --memory, --seconds, --repetitions, --timeout, --markdown: as above
@@ -52,6 +65,8 @@ internal static class Program
                     return new MicroCommand(MicroOptions.Parse(arguments.AsSpan(1)), Console.Out).Run();
                 case "compare":
                     return await new CompareCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
+                case "block":
+                    return await new BlockCommand(BlockOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "net":
                     return await new NetworkCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "--help" or "-h" or "help":

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using CooperativeLinux.Cli.Commands;
 using CooperativeLinux.Guests;
 
@@ -24,8 +25,12 @@ internal sealed class Application
             RunCommand.Create(error, runMachine),
             FetchCommand.Create(output),
             ImageCommand.Create(output),
+            DiskCommand.Create(output),
         };
     }
+
+    private static string FullName(CommandResult result) =>
+        result.Parent is CommandResult parent ? $"{FullName(parent)} {result.Command.Name}" : "colinux";
 
     /// <summary>Runs one command line.</summary>
     /// <returns>The exit code; <see cref="ExitCode.Interrupted"/> if it was cancelled.</returns>
@@ -38,8 +43,7 @@ internal sealed class Application
             ErrorReport.Write(_error, parsed.UnmatchedTokens.Count > 0
                 ? $"unknown command or option '{parsed.UnmatchedTokens[0]}'"
                 : parsed.Errors[0].Message);
-            string command = parsed.CommandResult.Command == _root ? "colinux" : "colinux " + parsed.CommandResult.Command.Name;
-            _error.WriteLine($"Try '{command} --help'.");
+            _error.WriteLine($"Try '{FullName(parsed.CommandResult)} --help'.");
             return ExitCode.Usage;
         }
 

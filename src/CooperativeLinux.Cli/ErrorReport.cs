@@ -12,6 +12,12 @@ internal static class ErrorReport
         error.WriteLine("colinux: " + OneLine(message));
     }
 
+    /// <summary>Writes a message as one line, between the given texts.</summary>
+    public static void Write(TextWriter error, string message, string before, string after)
+    {
+        error.Write($"{before}colinux: {OneLine(message)}{after}");
+    }
+
     /// <summary>Writes a fault of our own: one line, and the details only for those who ask for them.</summary>
     public static void WriteInternalError(TextWriter error, Exception? exception)
     {
@@ -22,7 +28,8 @@ internal static class ErrorReport
         }
     }
 
-    private static string OneLine(string message)
+    /// <summary>Joins the lines of a message.</summary>
+    public static string OneLine(string message)
     {
         return string.Join(' ', message.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }

@@ -6,7 +6,7 @@ namespace CooperativeLinux.Cli;
 /// </summary>
 internal enum ExitCode
 {
-    /// <summary>The command succeeded; for <c>run</c>: the guest switched itself off or asked for a restart.</summary>
+    /// <summary>The command succeeded; for <c>run</c>: the guest switched itself off, or was ended with the escape key.</summary>
     Success = 0,
 
     /// <summary>Something the command needs could not be had: a download, a file to write, memory of the host.</summary>

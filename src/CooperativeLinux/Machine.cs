@@ -1,14 +1,16 @@
 using CooperativeLinux.Configuration;
 using CooperativeLinux.Devices.Console;
+using CooperativeLinux.Devices.Xenbus;
 using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
 using CooperativeLinux.Monitor.Machine;
+using Microsoft.Extensions.Logging;
 
 namespace CooperativeLinux;
 
 /// <summary>A guest: a stock kernel running inside this process.</summary>
-public static class Machine
+public static partial class Machine
 {
     private const int VcpuStackSize = 16 << 20;
 
@@ -18,14 +20,15 @@ public static class Machine
     {
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
+        using MachineDisks disks = new(options.Disks);
         using CancellationTokenSource quit = new();
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
         using MachineNetwork network = MachineNetwork.Open(options);
-        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel);
+        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel, options.Loggers.CreateLogger("console"));
         while (true)
         {
             DomainOutcome outcome;
-            using (MachineRun run = Start(options, terminal, network))
+            using (MachineRun run = Start(options, context => [.. disks.CreateDevices(context), .. network.CreateDevices(context)], terminal))
             {
                 using CancellationTokenRegistration stop = end.Token.Register(() => run.Domain.Stop("stopped from outside"));
                 terminal.Connect(run.Console);
@@ -40,8 +43,13 @@ public static class Machine
             }
 
             cancellationToken.ThrowIfCancellationRequested();
-            if (outcome.Kind == DomainOutcomeKind.Reboot && !quit.IsCancellationRequested)
+            if (!quit.IsCancellationRequested && (outcome.Kind == DomainOutcomeKind.Reboot || PanicPolicy.AsksForRestart(options.CommandLine, outcome)))
             {
+                if (outcome.Panic is string panic)
+                {
+                    LogPanic(options.Loggers.CreateLogger("machine"), panic);
+                }
+
                 continue;
             }
 
@@ -54,18 +62,23 @@ public static class Machine
         }
     }
 
-    private static MachineRun Start(MachineOptions options, IConsoleSink sink, MachineNetwork network)
+    private static MachineRun Start(MachineOptions options, Func<DeviceContext, IEnumerable<BackendDevice>> createDevices, IConsoleSink sink)
     {
         List<Stream> initrd = [];
         try
         {
             foreach (string path in options.InitrdPaths)
             {
-                initrd.Add(File.OpenRead(path));
+                FileStream file = File.OpenRead(path);
+                initrd.Add(file);
+                if (!InitramfsFormat.IsRecognised(file))
+                {
+                    throw new MachineStartException(MachineStartFailure.BadImage, $"{path}: not an initramfs: neither a cpio archive nor a packed one");
+                }
             }
 
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, KernelImage.Load(options.KernelPath), initrd, sink, network, trace);
+            return new MachineRun(options, createDevices, KernelImage.Load(options.KernelPath), initrd, sink, trace);
         }
         catch (InvalidImageException error)
         {
@@ -81,7 +94,9 @@ public static class Machine
         }
         catch (OutOfMemoryException error)
         {
-            throw new MachineStartException(MachineStartFailure.Host, error.Message, error);
+            string size = MemorySize.Format(options.MemoryBytes);
+            throw new MachineStartException(
+                MachineStartFailure.Host, $"the host does not give {size} for the guest's memory ({error.Message.TrimEnd('.')}); ask for less with --memory", error);
         }
         finally
         {
@@ -135,4 +150,7 @@ public static class Machine
             Console.Error.WriteLine($"hypercall {name,-24} {count,10}");
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "the guest's kernel panicked and starts again: {Panic}")]
+    private static partial void LogPanic(ILogger logger, string panic);
 }

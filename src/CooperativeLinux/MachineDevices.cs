@@ -2,17 +2,15 @@ using CooperativeLinux.Devices.Xenbus;
 
 namespace CooperativeLinux;
 
-/// <summary>The PV devices of one boot, made from the options and plugged in before the guest runs.</summary>
+/// <summary>The PV devices of one boot, plugged in before the guest runs.</summary>
 internal sealed class MachineDevices : IDisposable
 {
-    private readonly List<BackendDevice> _devices = [];
+    private readonly List<BackendDevice> _devices;
 
-    /// <param name="options">What the machine is to have.</param>
-    /// <param name="context">The domain.</param>
-    /// <param name="network">What the guest is plugged into.</param>
-    public MachineDevices(MachineOptions options, DeviceContext context, MachineNetwork network)
+    /// <param name="devices">The devices, not started.</param>
+    public MachineDevices(IEnumerable<BackendDevice> devices)
     {
-        _devices.AddRange(network.CreateDevices(context));
+        _devices = [.. devices];
         foreach (BackendDevice device in _devices)
         {
             device.Start();

@@ -23,6 +23,9 @@ public sealed record MachineOptions
     /// <summary>The guest's memory in bytes, a multiple of 1 MiB.</summary>
     public long MemoryBytes { get; init; } = MemorySize.Default;
 
+    /// <summary>The disks, in the order of their names.</summary>
+    public IReadOnlyList<DiskOption> Disks { get; init; } = [];
+
     /// <summary>The network.</summary>
     public NetworkSetting Network { get; init; } = new();
 

@@ -23,7 +23,19 @@ internal sealed class MachineRun : IDisposable
     private readonly TailSink _tail;
     private readonly MachineDevices _devices;
 
-    public MachineRun(MachineOptions options, KernelImage kernel, IReadOnlyList<Stream> initrd, IConsoleSink output, MachineNetwork network, Action<string>? trace)
+    /// <param name="options">What the machine is made of.</param>
+    /// <param name="createDevices">Makes its PV devices, but for the console.</param>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="initrd">The parts of the initramfs.</param>
+    /// <param name="output">Receives what the console shows.</param>
+    /// <param name="trace">Receives hypercalls, or null.</param>
+    public MachineRun(
+        MachineOptions options,
+        Func<DeviceContext, IEnumerable<BackendDevice>> createDevices,
+        KernelImage kernel,
+        IReadOnlyList<Stream> initrd,
+        IConsoleSink output,
+        Action<string>? trace)
     {
         ILogger logger = options.Loggers.CreateLogger("machine");
         Guid uuid = Guid.NewGuid();
@@ -75,7 +87,7 @@ internal sealed class MachineRun : IDisposable
                 Console = (layout.ConsoleRingFrame, ConsolePort),
                 Store = (layout.StoreRingFrame, StorePort),
             });
-        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }, network);
+        _devices = new MachineDevices(createDevices(new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }));
         _domain.Load(layout, StorePort, ConsolePort);
     }
 

@@ -1,6 +1,7 @@
 using System.Text;
 using CooperativeLinux.Devices.Console;
 using CooperativeLinux.Host.Terminals;
+using Microsoft.Extensions.Logging;
 
 namespace CooperativeLinux;
 
@@ -8,10 +9,11 @@ namespace CooperativeLinux;
 /// The terminal (or the pipes) of this process as the console of a machine, over all its restarts: raw mode, the
 /// escape key, and a log file.
 /// </summary>
-internal sealed class MachineTerminal : IConsoleSink, IDisposable
+internal sealed partial class MachineTerminal : IConsoleSink, IDisposable
 {
     private readonly ITerminal _terminal;
-    private readonly FileStream? _log;
+    private readonly ILogger _logger;
+    private FileStream? _log;
     private readonly Action _quit;
     private readonly CancellationTokenSource _closing = new();
     private ConsoleBackend? _console;
@@ -20,9 +22,11 @@ internal sealed class MachineTerminal : IConsoleSink, IDisposable
     /// <param name="terminal">Disposed with this object.</param>
     /// <param name="logPath">A file that receives the output as well, or null.</param>
     /// <param name="quit">Called when the user asks for the end with the escape key.</param>
+    /// <param name="logger">Told when the log cannot be written any more.</param>
     /// <exception cref="MachineStartException">The log cannot be written.</exception>
-    public MachineTerminal(ITerminal terminal, string? logPath, Action quit)
+    public MachineTerminal(ITerminal terminal, string? logPath, Action quit, ILogger logger)
     {
+        _logger = logger;
         _terminal = terminal;
         _quit = quit;
         _log = logPath == null ? null : OpenLog(logPath);
@@ -43,7 +47,10 @@ internal sealed class MachineTerminal : IConsoleSink, IDisposable
     {
         // A guest goes on when nobody looks any more.
         _ = _terminal.Write(output);
-        _log?.Write(output);
+        if (_log is FileStream log)
+        {
+            WriteLog(log, output);
+        }
     }
 
     public void Dispose()
@@ -51,6 +58,21 @@ internal sealed class MachineTerminal : IConsoleSink, IDisposable
         _closing.Cancel();
         _terminal.Dispose();
         _log?.Dispose();
+    }
+
+    /// <summary>A full disk ends the log, not the guest.</summary>
+    private void WriteLog(FileStream log, ReadOnlySpan<byte> output)
+    {
+        try
+        {
+            log.Write(output);
+        }
+        catch (IOException error)
+        {
+            _log = null;
+            log.Dispose();
+            LogEnd(_logger, log.Name, error.Message);
+        }
     }
 
     private async Task PassInputAsync(EscapeKeys? escape, CancellationToken closing)
@@ -120,4 +142,7 @@ internal sealed class MachineTerminal : IConsoleSink, IDisposable
             throw new MachineStartException(MachineStartFailure.Host, $"cannot write the log {path}: {error.Message}", error);
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "the log {Path} ends here, the guest goes on: {Reason}")]
+    private static partial void LogEnd(ILogger logger, string path, string reason);
 }

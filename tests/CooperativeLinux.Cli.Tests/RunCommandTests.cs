@@ -1,3 +1,5 @@
+using CooperativeLinux.Configuration;
+
 namespace CooperativeLinux.Cli.Tests;
 
 public sealed class RunCommandTests
@@ -12,7 +14,8 @@ public sealed class RunCommandTests
 
         ExitCode code = await run.RunAsync(
             "run", "--kernel", kernel.Path, "--initrd", first.Path, "-i", second.Path, "--memory", "1G", "--log", "guest.log",
-            "--trace", "events,store", "--trace", "Timers", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
+            "--trace", "events,store", "--trace", "Timers", "--verify", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
+            "--trace", "events,store", "--trace", "Timers", "--disk", "a.img,ro", "-d", "b.img,name=xvdf", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
 
         Assert.Equal(ExitCode.Success, code);
         Assert.Equal("", run.Error.ToString());
@@ -22,6 +25,13 @@ public sealed class RunCommandTests
         Assert.Equal(Path.GetFullPath("guest.log"), run.Options.LogPath);
         Assert.Equal(TraceSubjects.Events | TraceSubjects.Store | TraceSubjects.Timers, run.Options.Trace);
         Assert.Equal("root=/dev/xvda rw", run.Options.CommandLine);
+        Assert.True(run.Options.Processor.Verify);
+        Assert.Equal(
+            [
+                new DiskOption { Path = Path.GetFullPath("a.img"), IsReadOnly = true },
+                new DiskOption { Path = Path.GetFullPath("b.img"), Name = "xvdf" },
+            ],
+            run.Options.Disks);
     }
 
     [Fact]
@@ -38,6 +48,7 @@ public sealed class RunCommandTests
         Assert.EndsWith(" debug", run.Options.CommandLine, StringComparison.Ordinal);
         Assert.Equal(TraceSubjects.None, run.Options.Trace);
         Assert.Null(run.Options.LogPath);
+        Assert.False(run.Options.Processor.Verify);
     }
 
     [Theory]
@@ -139,6 +150,11 @@ public sealed class RunCommandTests
     [InlineData("run", "--help")]
     [InlineData("fetch", "--help")]
     [InlineData("image", "--help")]
+    [InlineData("disk", "create", "--help")]
+    [InlineData("disk", "info", "--help")]
+    [InlineData("disk", "commit", "--help")]
+    [InlineData("disk", "resize", "--help")]
+    [InlineData("disk", "rebase", "--help")]
     [InlineData]
     public async Task RunAsync_Help_DescribesEveryOption(params string[] arguments)
     {

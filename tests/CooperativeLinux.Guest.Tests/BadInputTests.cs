@@ -43,7 +43,9 @@ public sealed class BadInputTests : IDisposable
     public void Kernel_ProgramOfTheHost_IsRefused()
     {
         // An ELF file for this machine, but not made for a PV host.
-        AssertRefused(BadImage, "run", "-k", Colinux.Path);
+        string errors = AssertRefused(BadImage, "run", "-k", Colinux.Path);
+
+        Assert.Contains("use a Debian amd64 or cloud kernel", errors, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -73,6 +75,7 @@ public sealed class BadInputTests : IDisposable
         AssertRefused(BadImage, "run", "-k", _folder);
         AssertRefused(BadImage, "run", "-k", "6.1-cloud", "-i", Path.Combine(_folder, "missing"));
         AssertRefused(BadImage, "run", "-k", "6.1-cloud", "-i", _folder);
+        AssertRefused(BadImage, "run", "-k", "6.1-cloud", "-i", Write("text", "root:x:0:0:root"u8.ToArray()));
         AssertRefused(Failed, "run", "-k", "6.1-cloud", "--log", Path.Combine(_folder, "no", "log"));
         if (!OperatingSystem.IsWindows() && Environment.UserName != "root")
         {
@@ -86,6 +89,7 @@ public sealed class BadInputTests : IDisposable
     [InlineData("0")]
     [InlineData("-5")]
     [InlineData("1K")]
+    [InlineData("65G")]
     [InlineData("99999999G")]
     [InlineData("99999999999999999999")]
     [InlineData("lots")]
@@ -101,11 +105,47 @@ public sealed class BadInputTests : IDisposable
         string path = Path.Combine(_folder, "large.cpio");
         using (FileStream file = File.Create(path))
         {
+            file.Write("070701"u8);
             file.SetLength(300 << 20);
         }
 
         AssertRefused(BadImage, "run", "-k", "6.1-cloud", "-i", path, "-m", "256M");
     }
+
+    [Fact]
+    public void Disks_ThatAreNone_AreRefused()
+    {
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", Path.Combine(_folder, "missing"));
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", _folder);
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", Write("nothing.img", []));
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", Write("qcow.img", [(byte)'Q', (byte)'F', (byte)'I', 0xfb, .. new byte[5000]]));
+        string disk = Write("disk.img", new byte[8192]);
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", $"{disk},overlay={disk}");
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", $"{disk},ro,overlay={_folder}/missing");
+        AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", disk, "-d", disk);
+        AssertRefused(Failed, "disk", "info", Path.Combine(_folder, "missing"));
+        AssertRefused(Failed, "disk", "create", disk, "--size", "1G");
+        AssertRefused(Failed, "disk", "commit", disk);
+        if (OperatingSystem.IsLinux())
+        {
+            AssertRefused(Failed, "run", "-k", "6.1-cloud", "-d", "/dev/zero");
+        }
+    }
+
+    [Theory]
+    [InlineData("run", "-d", "")]
+    [InlineData("run", "-d", ",ro")]
+    [InlineData("run", "-d", "x,rw")]
+    [InlineData("run", "-d", "x,overlay=")]
+    [InlineData("run", "-d", "x,name=sda")]
+    [InlineData("run", "-d", "x,name=xvda1")]
+    [InlineData("run", "-d", "x,name=xvda", "-d", "y,name=xvda")]
+    [InlineData("disk", "create", "x")]
+    [InlineData("disk", "create", "x", "--size", "0")]
+    [InlineData("disk", "create", "x", "--size", "17T")]
+    [InlineData("disk", "create", "x", "--size", "large")]
+    [InlineData("disk", "resize", "x")]
+    public void DiskOptions_Wrong_AreRefused(params string[] arguments) => AssertRefused(Usage, arguments);
 
     [Theory]
     [InlineData("--nonsense")]
@@ -126,7 +166,7 @@ public sealed class BadInputTests : IDisposable
         return await File.ReadAllBytesAsync(kernel.VmlinuzPath, TestContext.Current.CancellationToken);
     }
 
-    private static void AssertRefused(int expected, params string[] arguments)
+    private static string AssertRefused(int expected, params string[] arguments)
     {
         (int exitCode, string output, string errors) = Colinux.Run(arguments);
 
@@ -139,6 +179,7 @@ public sealed class BadInputTests : IDisposable
         // A wrong command line is followed by where to find help.
         string[] lines = errors.TrimEnd('\n').Split('\n');
         Assert.True(lines.Length == 1 || (expected == Usage && lines.Length == 2 && lines[1].StartsWith("Try ", StringComparison.Ordinal)), errors);
+        return errors;
     }
 
     private string Write(string name, byte[] content)

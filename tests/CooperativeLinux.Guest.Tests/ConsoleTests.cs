@@ -53,6 +53,20 @@ public sealed class ConsoleTests
     }
 
     [Fact]
+    public void Log_OnAFullDisk_EndsAndTheGuestGoesOn()
+    {
+        Assert.SkipUnless(File.Exists("/dev/full"), "needs /dev/full");
+
+        (int exitCode, string output, string errors) = Colinux.Run(
+            "run", "-k", "6.1-cloud", "-m", "256M", "--log", "/dev/full", "-a", "colinux.script=\"echo still here\"");
+
+        Assert.Equal(0, exitCode);
+        Assert.Contains("still here\n", output, StringComparison.Ordinal);
+        Assert.StartsWith("colinux: the log /dev/full ends here, the guest goes on: No space left on device", errors, StringComparison.Ordinal);
+        Assert.Equal(1, errors.Count(character => character == '\n'));
+    }
+
+    [Fact]
     public void Log_OfARun_HoldsTheOutput()
     {
         string log = Path.GetTempFileName();

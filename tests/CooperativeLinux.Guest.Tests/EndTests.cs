@@ -52,6 +52,19 @@ public sealed class EndTests
         Assert.Contains("Attempted to kill init! exitcode=0x00000300", colinux.Errors, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("poweroff -f")]
+    [InlineData("halt -f")]
+    [InlineData("echo o > /proc/sysrq-trigger")]
+    public void PowerOff_Forced_EndsTheMachine(string command)
+    {
+        (int exitCode, string output, string errors) = Colinux.Run("run", "-k", "6.1-cloud", "-m", "256M", "-a", $"colinux.script=\"{command}; sleep 1000\"");
+
+        Assert.Equal(0, exitCode);
+        Assert.Matches("reboot: (Power down|System halted)\n$", output);
+        Assert.Empty(errors);
+    }
+
     [Fact]
     public void Reboot_FromTheShell_StartsAgainInTheSameProcess()
     {
@@ -68,19 +81,23 @@ public sealed class EndTests
         Assert.Empty(colinux.Errors);
     }
 
-    [Theory(Skip = "a panic ends the machine even if the guest asks for a restart")]
-    [InlineData("panic=-1")]
-    [InlineData("panic=1")]
-    public void Panic_WithRestartAskedFor_StartsAgain(string append)
+    [Theory]
+    [InlineData("panic=-1", "")]
+    [InlineData("quiet", "echo 1 > /proc/sys/kernel/panic; ")]
+    public void Panic_WithRestartAskedFor_StartsAgain(string append, string command)
     {
         using Colinux colinux = Colinux.Start("run", "-k", "6.1-cloud", "-m", "256M", "-a", append);
         (int position, _) = colinux.WaitFor(Colinux.Prompt);
 
-        colinux.Type("echo c > /proc/sysrq-trigger\n");
+        colinux.Type("echo x > /tmp/old; " + command + "echo c > /proc/sysrq-trigger\n");
         (position, _) = colinux.WaitFor("Kernel panic - not syncing", position);
-        colinux.WaitFor(Colinux.Prompt, position);
-        colinux.Type("poweroff -f\n");
+        (position, _) = colinux.WaitFor("about to get started", position);
+        (position, _) = colinux.WaitFor(Colinux.Prompt, position);
+        colinux.Type("cat /tmp/old; poweroff -f\n");
 
         Assert.Equal(0, colinux.WaitForExit());
+        Assert.Contains("No such file", colinux.Output[position..], StringComparison.Ordinal);
+        Assert.Equal(
+            "colinux: the guest's kernel panicked and starts again: Kernel panic - not syncing: sysrq triggered crash\n", colinux.Errors);
     }
 }

@@ -15,7 +15,7 @@ public sealed class ContractTests(NativeRunnerFixture fixture)
         "06", "07", "0e", "16", "17", "1e", "1f", "27", "2f", "37", "3f", "60", "61", "82c001", "9a0000000000", "ce", "d4", "d5", "d6", "ea00000000",
         "0f04", "0f0a", "0f0b", "0fff00", "0f24c0", "c6c801", "c7c800000000", "fec8f0", "fed0", "fff8", "8fc8c0", "f090", "f0f3a4", "f001c8", "f08b00", "f0ff10",
         "66c5f858c0", "f2c5f858c0", "f3c5f858c0", "f0c5f858c0", "40c5f858c0", "c5f8ff", "c4e07858c0", "c4e3790001",
-        "0fa604", "0fa704", "0f7800", "0f7900", "0fc7c0", "0fc7d0", "0faeff00", "0fc7c8", "8ec8", "d9d1", "d9e2", "dbe5", "dfe1", "def8f0",
+        "0fa604", "0fa704", "0fb900", "0fb9c0", "660fb904b5", "480fb9c8", "0f7800", "0f7900", "0fc7c0", "0fc7d0", "0faeff00", "0fc7c8", "8ec8", "d9d1", "d9e2", "dbe5", "dfe1", "def8f0",
     ];
 
     /// <summary>Instructions the environment carries out.</summary>
@@ -52,7 +52,7 @@ public sealed class ContractTests(NativeRunnerFixture fixture)
 
         tester.Check(new TestCase { Name = hex, Start = CreateState(hex), CodeLength = hex.Length / 2, Tolerance = FaultTolerance.PageFaultFirst }, hex);
 
-        Assert.True(tester.Failures == 0 || hex == "0f0b", tester.Summary());
+        Assert.True(tester.Passed || hex == "0f0b", tester.Summary());
     }
 
     [Fact]

@@ -14,9 +14,15 @@ public sealed class NativeRunnerFixture : IDisposable
     /// <summary>Variable with the path of such a file to compare with, instead of running natively: for Windows and Wine.</summary>
     public const string ExpectedVariable = "COLINUX_TEST_EXPECTED";
 
+    /// <summary>What tests of the native runner need.</summary>
+    internal const string Requirement = "This host cannot run instructions natively (needs Linux, AVX2, wrfsbase).";
+
     private readonly NativeRunner? _native;
     private readonly RecordingRunner? _recorder;
     private readonly IInstructionRunner? _oracle;
+
+    /// <summary>Whether there is a native runner.</summary>
+    public static bool IsNative => NativeRunner.IsSupported;
 
     /// <summary>Chooses the oracle by the environment and the host.</summary>
     public NativeRunnerFixture()
@@ -31,15 +37,11 @@ public sealed class NativeRunnerFixture : IDisposable
         _oracle = expected is not null ? new RecordedRunner(expected) : _recorder is not null ? _recorder : _native;
     }
 
-    /// <summary>The runner; skips the calling test on hosts that have none.</summary>
-    internal NativeRunner Runner
-    {
-        get
-        {
-            Assert.SkipUnless(_native is not null, "This host cannot run instructions natively (needs Linux, AVX2, wrfsbase).");
-            return _native!;
-        }
-    }
+    /// <summary>What was compared so far, printed at the end of the run.</summary>
+    internal ComparisonCounts Counts { get; } = new();
+
+    /// <summary>The runner, where <see cref="IsNative"/>.</summary>
+    internal NativeRunner Runner => _native ?? throw new InvalidOperationException(Requirement);
 
     /// <summary>What translated code is compared with; skips the calling test if there is nothing.</summary>
     internal IInstructionRunner Oracle
@@ -54,6 +56,12 @@ public sealed class NativeRunnerFixture : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        string counts = Counts.ToString();
+        if (counts.Length > 0)
+        {
+            Console.WriteLine("* " + counts);
+        }
+
         _recorder?.Dispose();
         _native?.Dispose();
     }

@@ -13,7 +13,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
     private const int Rax = 0, Rcx = 1, Rsp = 4, R9 = 9;
     private const byte DivideError = 0, Breakpoint = 3, InvalidOpcode = 6, GeneralProtection = 13, PageFault = 14, SimdError = 19;
 
-    [Fact]
+    [NativeFact]
     public void Run_Add_ChangesRegisterAndFlags()
     {
         TestState state = Run(c => c.add(rax, rcx), s => (s.Registers[Rax], s.Registers[Rcx]) = (ulong.MaxValue, 1));
@@ -24,7 +24,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(Code + 4, state.Rip);
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_Push_WritesBelowStackPointer()
     {
         TestState state = Run(c => c.push(r9), s => s.Registers[R9] = 0x1234_5678_9ABC_DEF0);
@@ -33,7 +33,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(0x1234_5678_9ABC_DEF0ul, state.Read64(state.Registers[Rsp]));
     }
 
-    [Theory]
+    [NativeTheory]
     [InlineData(0, 8, 4u, 0ul)]
     [InlineData(3, 8, 4u, 0ul)]
     [InlineData(2, 4092, 4u, 4096ul)]
@@ -48,7 +48,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(77ul, state.Registers[Rcx]);
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_WriteToReadOnlyPage_ReportsProtectionFault()
     {
         ulong address = TestLayout.Low + (TestLayout.ReadOnlyC * TestLayout.PageSize) + 16;
@@ -57,7 +57,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(new Outcome(OutcomeKind.Exception, PageFault, 7, address), state.Outcome);
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_JumpToDataPage_ReportsFetchFault()
     {
         TestState state = Run(c => c.jmp(rax), s => s.Registers[Rax] = DataA);
@@ -66,7 +66,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(DataA, state.Rip);
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_TwoViews_ShowTheSameMemory()
     {
         TestState state = Run(
@@ -80,25 +80,25 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(0x55ul, state.Registers[Rcx] & 0xFFFF_FFFF);
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_DivideByZero_ReportsDivideError() =>
         Assert.Equal(new Outcome(OutcomeKind.Exception, DivideError), Run(c => c.div(rcx), s => s.Registers[Rcx] = 0).Outcome);
 
-    [Fact]
+    [NativeFact]
     public void Run_Ud2_ReportsInvalidOpcode() =>
         Assert.Equal(new Outcome(OutcomeKind.Exception, InvalidOpcode), Run(c => c.ud2(), _ => { }).Outcome);
 
-    [Fact]
+    [NativeFact]
     public void Run_NonCanonicalAddress_ReportsGeneralProtection() =>
         Assert.Equal(
             new Outcome(OutcomeKind.Exception, GeneralProtection),
             Run(c => c.mov(rax, __qword_ptr[rax]), s => s.Registers[Rax] = 0x8000_0000_0000_0000).Outcome);
 
-    [Fact]
+    [NativeFact]
     public void Run_UnmaskedSimdError_IsReported() =>
         Assert.Equal(new Outcome(OutcomeKind.Exception, SimdError), Run(c => c.divss(xmm0, xmm1), s => s.Mxcsr = 0).Outcome);
 
-    [Fact]
+    [NativeFact]
     public void Run_SegmentBases_AreApplied()
     {
         TestState state = Run(
@@ -117,7 +117,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal((0x1111ul, 0x2222ul), (state.Registers[Rax], state.Registers[Rcx]));
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_Vectors_AreLoadedAndStored()
     {
         TestState state = Run(
@@ -133,7 +133,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.All(state.Vectors[((3 * 32) + 16)..(4 * 32)], b => Assert.Equal(1, b));
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_X87_IsLoadedAndStored()
     {
         TestState state = Run(
@@ -150,7 +150,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(0x8000_0000_0000_0000, BinaryPrimitives.ReadUInt64LittleEndian(state.X87.AsSpan(St0 + 16)));
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_EndlessLoop_IsStopped()
     {
         TestState state = Run(c => c.AddInstruction(Instruction.CreateBranch(Iced.Intel.Code.Jmp_rel8_64, Code)), _ => { });
@@ -158,7 +158,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(OutcomeKind.TimedOut, state.Outcome.Kind);
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_BadStackPointer_FaultsOnlyWhenUsed()
     {
         TestState state = Run(
@@ -172,7 +172,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Equal(new Outcome(OutcomeKind.Exception, PageFault, 6, 0xFF8), state.Outcome);
     }
 
-    [Fact]
+    [NativeFact]
     public void Run_AfterFaults_NullReferencesStillWork()
     {
         Run(c => c.mov(rax, __qword_ptr[0]), _ => { });
@@ -181,7 +181,7 @@ public sealed class NativeRunnerTests(NativeRunnerFixture fixture)
         Assert.Throws<NullReferenceException>(() => nothing!.Length);
     }
 
-    [Fact]
+    [NativeFact]
     public async Task Run_UnderGarbageCollections_StaysCorrect()
     {
         using CancellationTokenSource stop = new();

@@ -228,7 +228,7 @@ public sealed class SelfModifyingCodeTests(NativeRunnerFixture fixture)
             tester.Check(CreateCase(name, address), name);
         }
 
-        Assert.True(tester.Failures == 0, tester.Summary());
+        Assert.True(tester.Passed, tester.Summary());
     }
 
     private static TestCase CreateCase(string name, ulong address)

@@ -5,6 +5,7 @@ using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
 using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
+using CooperativeLinux.Processor.Execution;
 
 namespace CooperativeLinux.Cli.Commands;
 
@@ -53,6 +54,35 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly Option<DiskOption[]> _disk = new("--disk", "-d")
+    {
+        HelpName = DiskOption.Syntax,
+        AllowMultipleArgumentsPerToken = false,
+        Arity = ArgumentArity.OneOrMore,
+        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there)",
+        CustomParser = result =>
+        {
+            List<DiskOption> disks = [];
+            foreach (string text in result.Tokens.Select(token => token.Value))
+            {
+                if (!DiskOption.TryParse(text, out DiskOption disk, out string reason))
+                {
+                    result.AddError($"--disk {text}: {reason}.");
+                    return [];
+                }
+
+                disks.Add(disk);
+            }
+
+            if (!DiskOption.TryAssignNames(disks, out _, out string error))
+            {
+                result.AddError($"--disk: {error}.");
+            }
+
+            return [.. disks];
+        },
+    };
+
     private readonly Option<string?> _log = new("--log")
     {
         HelpName = "FILE",
@@ -83,6 +113,11 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly Option<bool> _verify = new("--verify")
+    {
+        Description = "Check all code made for the guest with an independent verifier before it runs, and stop if it could leave the guest's memory (slower)",
+    };
+
     private readonly NetworkOptions _network = new();
 
     private readonly Option<string?> _mirror = GuestOptions.CreateMirror();
@@ -106,8 +141,10 @@ internal sealed class RunCommand
             run._append,
             run._noDefaultAppend,
             run._memory,
+            run._disk,
             run._log,
             run._trace,
+            run._verify,
             run._mirror,
         };
         run._network.AddTo(command);
@@ -130,6 +167,11 @@ internal sealed class RunCommand
             }
 
             using FileStream stream = File.OpenRead(path);
+            if (!stream.CanSeek)
+            {
+                throw new UserException(ExitCode.BadImage, $"the {what} {path} is a pipe; it must be a file");
+            }
+
             if (stream.Length == 0)
             {
                 throw new UserException(ExitCode.BadImage, $"the {what} {path} is empty");
@@ -210,9 +252,12 @@ internal sealed class RunCommand
             CommandLine = KernelCommandLine.Create(
                 !parsed.GetValue(_noDefaultAppend), Environment.GetEnvironmentVariable("TERM"), parsed.GetValue(_append) ?? []),
             MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
+            Disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))],
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
             Trace = parsed.GetValue(_trace),
             Network = _network.Read(parsed),
+            Loggers = WarningLoggers.For(_error),
+            Processor = new ProcessorOptions { Verify = parsed.GetValue(_verify) },
         };
     }
 }

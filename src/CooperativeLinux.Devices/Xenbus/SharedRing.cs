@@ -69,6 +69,19 @@ public sealed class SharedRing
         return true;
     }
 
+    /// <summary>Copies the start of the next request out and leaves it in the ring. The guest may still change it.</summary>
+    /// <param name="start">At most a slot long.</param>
+    public bool TryPeek(Span<byte> start)
+    {
+        if (Available == 0)
+        {
+            return false;
+        }
+
+        _pages.CopyTo(SlotOffset(_requestConsumer), start);
+        return true;
+    }
+
     /// <summary>Puts the next response, invisible to the guest until <see cref="Publish"/>.</summary>
     /// <param name="response">At most a slot long.</param>
     /// <exception cref="InvalidOperationException">Every request taken has its response.</exception>

@@ -1,3 +1,4 @@
+using CooperativeLinux.Host.Disks;
 using CooperativeLinux.Host.Faults.Sys;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Host.Memory.Sys;
@@ -37,4 +38,7 @@ internal abstract class HostPlatform
 
     /// <summary>The process's standard input and output.</summary>
     public abstract TerminalDevice CreateTerminalDevice();
+
+    /// <summary>See <see cref="DiskFile.Open"/>, and for a new one <see cref="DiskFile.Create"/>.</summary>
+    public abstract DiskFile OpenDisk(string path, bool isWritable, bool isNew);
 }

@@ -1,4 +1,6 @@
 using System.Runtime.Versioning;
+using CooperativeLinux.Host.Disks;
+using CooperativeLinux.Host.Disks.Sys;
 using CooperativeLinux.Host.Faults.Sys;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Host.Memory.Sys;
@@ -26,4 +28,7 @@ internal sealed class LinuxPlatform : HostPlatform
 
     /// <inheritdoc/>
     public override TerminalDevice CreateTerminalDevice() => LinuxTerminalDevice.OpenStandard();
+
+    /// <inheritdoc/>
+    public override DiskFile OpenDisk(string path, bool isWritable, bool isNew) => LinuxDiskFile.Open(path, isWritable, isNew);
 }

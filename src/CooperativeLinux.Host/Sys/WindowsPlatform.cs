@@ -1,3 +1,5 @@
+using CooperativeLinux.Host.Disks;
+using CooperativeLinux.Host.Disks.Sys;
 using CooperativeLinux.Host.Faults.Sys;
 using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Host.Memory.Sys;
@@ -24,4 +26,7 @@ internal sealed class WindowsPlatform : HostPlatform
 
     /// <inheritdoc/>
     public override TerminalDevice CreateTerminalDevice() => WindowsTerminalDevice.OpenStandard();
+
+    /// <inheritdoc/>
+    public override DiskFile OpenDisk(string path, bool isWritable, bool isNew) => WindowsDiskFile.Open(path, isWritable, isNew);
 }

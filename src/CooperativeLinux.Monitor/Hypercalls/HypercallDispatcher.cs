@@ -161,7 +161,7 @@ internal sealed partial class HypercallDispatcher
         }
     }
 
-    [LoggerMessage(Level = LogLevel.Debug, Message = "The guest used hypercall {Number}, which does not exist here.")]
+    [LoggerMessage(Level = LogLevel.Warning, Message = "the guest used hypercall {Number}, which does not exist here")]
     private static partial void LogUnknown(ILogger logger, uint number);
 
     [StructLayout(LayoutKind.Explicit, Size = TotalSize)]

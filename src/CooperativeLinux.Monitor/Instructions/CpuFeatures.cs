@@ -19,9 +19,10 @@ internal static class CpuFeatures
     public const uint Leaf1Edx = 1u << 0 | 1u << 2 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 | 1u << 14 | 1u << 15
         | 1u << 16 | 1u << 19 | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 26;
 
-    /// <summary>Leaf 7.0 EBX: FSGSBASE 0, BMI1 3, AVX2 5, FDP_EXCPTN_ONLY 6, BMI2 8, ERMS 9, no FPU CS/DS 13, RDSEED 18, ADX 19,
-    /// CLFLUSHOPT 23, CLWB 24, SHA 29. Not SMEP, SMAP, INVPCID, RTM, MPX, AVX-512.</summary>
-    public const uint Leaf7Ebx = 1u << 0 | 1u << 3 | Avx2 | 1u << 6 | 1u << 8 | 1u << 9 | 1u << 13 | 1u << 18 | 1u << 19
+    /// <summary>Leaf 7.0 EBX: FSGSBASE 0, BMI1 3, AVX2 5, FDP_EXCPTN_ONLY 6, BMI2 8, ERMS 9, no FPU CS/DS 13, ADX 19,
+    /// CLFLUSHOPT 23, CLWB 24, SHA 29. Not RDSEED (no part of x86-64-v3, and broken on processors whose
+    /// microcode we cannot see), SMEP, SMAP, INVPCID, RTM, MPX, AVX-512.</summary>
+    public const uint Leaf7Ebx = 1u << 0 | 1u << 3 | Avx2 | 1u << 6 | 1u << 8 | 1u << 9 | 1u << 13 | 1u << 19
         | 1u << 23 | 1u << 24 | 1u << 29;
 
     public const uint Avx2 = 1u << 5;

@@ -22,6 +22,12 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
 
     private const ulong PatValue = 0x0000_0501_0007_0406;
 
+    /// <summary>
+    /// The newest there can be, in the half that AMD and the half that Intel reports: workarounds for errata are the host's
+    /// matter, which loads the microcode, and what a guest could do about an old one are writes to the host's registers.
+    /// </summary>
+    private const ulong NewestMicrocode = ulong.MaxValue;
+
     /// <summary>Fast strings; no branch trace, no event sampling.</summary>
     private const ulong MiscEnableValue = 0x1 | (1 << 11) | (1 << 12);
 
@@ -68,13 +74,16 @@ internal sealed unsafe class ModelSpecificRegisters(Func<ulong> readTimestamp)
             case ArchCapabilities:
                 value = CpuFeatures.ArchCapabilitiesValue;
                 break;
+            case MicrocodeRevision:
+                value = NewestMicrocode;
+                break;
             case AmdHwcr:
                 value = HwcrTscFrequencySelect;
                 break;
             case AmdDecodeCfg:
                 value = DecodeCfgSerializingLfence;
                 break;
-            case PlatformId or MicrocodeRevision or PlatformInfo or SpecCtrl or TsxCtrl:
+            case PlatformId or PlatformInfo or SpecCtrl or TsxCtrl:
             case >= SysenterCs and <= SysenterEip:
             case >= MachineCheckCap and <= MachineCheckCtl:
             case >= Star and <= FMask:

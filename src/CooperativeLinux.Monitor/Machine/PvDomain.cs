@@ -74,9 +74,10 @@ public sealed unsafe partial class PvDomain : IDisposable
         HypercallDispatcher hypercalls = new(services, tracer);
         CpuidPolicy cpuid = CpuidPolicy.ForHost((uint)options.Counter.Kilohertz, (Clock.Scale.Multiplier, Clock.Scale.Shift));
         InstructionEmulator instructions = new(cpuid, options.Counter.Read);
+        UndefinedInstructions undefined = new(_logger);
         for (int index = 0; index < count; index++)
         {
-            VcpuEnvironment environment = new(_machineToPhysical);
+            VcpuEnvironment environment = new(_machineToPhysical, undefined);
             Vcpu processor = new(Memory, environment, options.Processor);
             VcpuContext vcpu = new(index, Memory, _life, Events.Vcpus);
             vcpu.Attach(new VcpuAdapter(processor), new VcpuScheduler(vcpu, Events, _timers));
@@ -322,6 +323,6 @@ public sealed unsafe partial class PvDomain : IDisposable
         };
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "The processor of vCPU {Vcpu} failed.")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "the processor of vCPU {Vcpu} failed")]
     private static partial void LogFailure(ILogger logger, Exception failure, int vcpu);
 }

@@ -5,7 +5,7 @@ using Iced.Intel;
 namespace CooperativeLinux.Monitor.Machine;
 
 /// <summary>Connects one vCPU of the translator to the monitor.</summary>
-internal sealed unsafe class VcpuEnvironment(MachineToPhysical machineToPhysical) : IVcpuEnvironment
+internal sealed unsafe class VcpuEnvironment(MachineToPhysical machineToPhysical, UndefinedInstructions undefined) : IVcpuEnvironment
 {
     private VcpuExits _exits = null!;
 
@@ -17,6 +17,8 @@ internal sealed unsafe class VcpuEnvironment(MachineToPhysical machineToPhysical
     public void OnException(Vcpu cpu, in GuestException exception) => _exits.OnException(exception);
 
     public void OnInstruction(Vcpu cpu, in Instruction instruction) => _exits.OnInstruction(instruction);
+
+    public void OnUndefined(Vcpu cpu, string name) => undefined.Note(name, cpu.State->Rip, cpu.State->UserMode != 0);
 
     public void OnPoll(Vcpu cpu) => _exits.OnPoll();
 

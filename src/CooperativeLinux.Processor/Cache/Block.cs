@@ -62,6 +62,18 @@ internal sealed class Block
 
     public int ExitCount { get; set; }
 
+    /// <summary>Access sites and instructions of this block, likewise.</summary>
+    public int FirstSite { get; set; }
+
+    public int SiteCount { get; set; }
+
+    public int FirstInstruction { get; set; }
+
+    public int InstructionCount { get; set; }
+
+    /// <summary>What is to be changed to make the block for another guest address; null where that cannot be done.</summary>
+    public Fixup[]? Fixups { get; set; }
+
     /// <summary>Head of the list of exits that jump here, -1 if none.</summary>
     public int Incoming { get; set; } = -1;
 
@@ -75,6 +87,9 @@ internal struct BlockExit
 {
     /// <summary>Guest target.</summary>
     public ulong Target;
+
+    /// <summary>NoStackWindow: only such a block will do.</summary>
+    public BlockVariant Variant;
 
     /// <summary>Offset of the rel32 to patch.</summary>
     public int Patch;
@@ -103,6 +118,9 @@ internal struct AccessSite
 
     /// <summary>Behind the jump back stands the same operation on a bounced copy; it is used for operands that cross pages.</summary>
     public bool CanBounce;
+
+    /// <summary>The site is of several accesses. Where they cannot be made together, execution goes on behind the jump back.</summary>
+    public bool IsGroup;
 
     /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
     public bool StackSegment;

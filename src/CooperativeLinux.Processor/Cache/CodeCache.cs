@@ -8,14 +8,21 @@ namespace CooperativeLinux.Processor.Cache;
 /// </summary>
 internal sealed unsafe class CodeCache
 {
+    /// <summary>Bytes of host code kept of programs that are started again and again.</summary>
+    private const int MaxTemplateBytes = 16 << 20;
+
     private readonly Assembler _asm;
-    private readonly int _start;
-    private readonly int _end;
     private readonly int _returnMiss;
     private readonly GuestMemory _memory;
+    private readonly CodeRegion _kernel;
+    private readonly CodeRegion _user;
     private readonly Dictionary<BlockKey, Block> _blocks = [];
-    private readonly List<Block> _ordered = [];
     private readonly Dictionary<ulong, CodeFrame> _frames = [];
+
+    // User blocks that can be moved, and templates made of such, by physical address and variant: a key without a virtual address.
+    private readonly Dictionary<BlockKey, Block> _movable = [];
+    private readonly Dictionary<BlockKey, BlockTemplate> _templates = [];
+    private int _templateBytes;
 
     /// <param name="start">First usable offset of the code region.</param>
     /// <param name="end">End of the code region.</param>
@@ -23,20 +30,11 @@ internal sealed unsafe class CodeCache
     {
         _asm = assembler;
         _memory = memory;
-        _start = start;
-        _end = end;
         _returnMiss = returnMiss;
-        _asm.Position = start;
+        int middle = start + ((end - start) / 2);
+        _kernel = new CodeRegion(start, middle);
+        _user = new CodeRegion(middle, end);
     }
-
-    public List<BlockExit> Exits { get; } = [];
-
-    public List<AccessSite> Sites { get; } = [];
-
-    public List<FaultPoint> FaultPoints { get; } = [];
-
-    /// <summary>Instructions that managed code carries out.</summary>
-    public List<(Iced.Intel.Instruction Instruction, Block Owner)> Instructions { get; } = [];
 
     /// <summary>Raised for every dropped block, before its links go.</summary>
     public Action<Block>? Dropping { get; set; }
@@ -44,66 +42,51 @@ internal sealed unsafe class CodeCache
     public int BlockCount => _blocks.Count;
 
     /// <summary>All blocks since the last flush, in the order of their host code; dropped ones too.</summary>
-    public IReadOnlyList<Block> Blocks => _ordered;
+    public IEnumerable<Block> Blocks => _kernel.Blocks.Concat(_user.Blocks);
 
     public long Flushes { get; private set; }
 
-    public int BytesUsed => _asm.Position - _start;
-
-    public int FreeBytes => _end - _asm.Position;
+    /// <summary>Where blocks of a mode are.</summary>
+    public CodeRegion Of(bool user) => user ? _user : _kernel;
 
     public Block? Find(in BlockKey key) => _blocks.GetValueOrDefault(key);
 
+    /// <summary>A template for blocks at a key's physical address, if such a block was made since its code was last written.</summary>
+    public BlockTemplate? FindTemplate(in BlockKey key)
+    {
+        BlockKey anywhere = key with { Virtual = 0 };
+        if (_templates.TryGetValue(anywhere, out BlockTemplate? template))
+        {
+            return template;
+        }
+
+        return _movable.TryGetValue(anywhere, out Block? block) ? Keep(anywhere, block) : null;
+    }
+
+    /// <summary>Adds a block that was emitted at the assembler's position.</summary>
     public void Add(Block block)
     {
         _blocks.Add(block.Key, block);
-        _ordered.Add(block);
-        int offset = (int)(block.Key.Physical & 0xFFF);
-        int inFirst = Math.Min(block.GuestLength, 4096 - offset);
-        Cover(block.Frame, block, offset, inFirst);
-        foreach ((int start, int length) in block.Lookahead ?? [])
+        Of(block.Key.User).Blocks.Add(block);
+        Of(block.Key.User).Position = block.HostEnd;
+        if (block.Fixups != null)
         {
-            Cover(block.Frame, block, start, length);
+            _movable.TryAdd(block.Key with { Virtual = 0 }, block);
         }
 
-        if (inFirst < block.GuestLength)
-        {
-            Cover(block.SecondFrame, block, 0, block.GuestLength - inFirst);
-        }
+        Cover(block, block.Key, block.GuestLength, block.SecondFrame, block.Lookahead);
     }
 
     /// <summary>Whether a frame holds translated code.</summary>
     public bool IsCode(ulong frame) => _frames.ContainsKey(frame);
 
     /// <summary>Block that contains a host code offset, or null.</summary>
-    public Block? FindByHostOffset(int offset)
-    {
-        int low = 0;
-        int high = _ordered.Count - 1;
-        while (low <= high)
-        {
-            int middle = (low + high) / 2;
-            Block block = _ordered[middle];
-            if (offset < block.HostStart)
-            {
-                high = middle - 1;
-            }
-            else if (offset >= block.HostEnd)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                return block;
-            }
-        }
-
-        return null;
-    }
+    public Block? FindByHostOffset(int offset) => _kernel.Contains(offset) ? _kernel.Find(offset) : _user.Find(offset);
 
     public void Link(int exit, Block target, int entry)
     {
-        BlockExit record = Exits[exit];
+        List<BlockExit> exits = Of(target.Key.User).Exits;
+        BlockExit record = exits[exit];
         if (record.LinkedTo != null || record.Owner.Dropped)
         {
             return;
@@ -112,7 +95,7 @@ internal sealed unsafe class CodeCache
         _asm.PatchRelative(record.Patch, entry);
         record.LinkedTo = target;
         record.NextIncoming = target.Incoming;
-        Exits[exit] = record;
+        exits[exit] = record;
         target.Incoming = exit;
     }
 
@@ -126,15 +109,25 @@ internal sealed unsafe class CodeCache
         }
 
         bool any = false;
-        for (int i = code.Blocks.Count - 1; i >= 0; i--)
+        for (int i = code.Covers.Count - 1; i >= 0; i--)
         {
-            (Block block, int start, int size) = code.Blocks[i];
-            if (start < offset + length && offset < start + size)
+            CoveredBytes cover = code.Covers[i];
+            if (cover.Offset >= offset + length || offset >= cover.Offset + cover.Length)
+            {
+                continue;
+            }
+
+            if (cover.Of is Block block)
             {
                 Drop(block);
                 any = true;
-                i = Math.Min(i, code.Blocks.Count);
             }
+            else
+            {
+                Forget((BlockTemplate)cover.Of);
+            }
+
+            i = Math.Min(i, code.Covers.Count);
         }
 
         return any;
@@ -148,11 +141,11 @@ internal sealed unsafe class CodeCache
             return;
         }
 
-        for (int i = code.Blocks.Count - 1; i >= 0; i--)
+        for (int i = code.Covers.Count - 1; i >= 0; i--)
         {
-            if (i < code.Blocks.Count && (code.Blocks[i].Block.Key.Virtual & ~0xFFFUL) == pageAddress)
+            if (i < code.Covers.Count && code.Covers[i].Of is Block block && (block.Key.Virtual & ~0xFFFUL) == pageAddress)
             {
-                Drop(code.Blocks[i].Block);
+                Drop(block);
             }
         }
     }
@@ -166,21 +159,22 @@ internal sealed unsafe class CodeCache
 
         block.Dropped = true;
         Dropping?.Invoke(block);
+        List<BlockExit> exits = Of(block.Key.User).Exits;
         for (int exit = block.Incoming; exit >= 0;)
         {
-            BlockExit record = Exits[exit];
+            BlockExit record = exits[exit];
             int next = record.NextIncoming;
             _asm.PatchRelative(record.Patch, record.Cold);
             record.LinkedTo = null;
             record.NextIncoming = -1;
-            Exits[exit] = record;
+            exits[exit] = record;
             exit = next;
         }
 
         block.Incoming = -1;
         for (int exit = block.FirstExit; exit < block.FirstExit + block.ExitCount; exit++)
         {
-            Unlink(exit);
+            Unlink(exits, exit);
         }
 
         if (block.Landings != null)
@@ -196,6 +190,12 @@ internal sealed unsafe class CodeCache
         }
 
         _blocks.Remove(block.Key);
+        BlockKey anywhere = block.Key with { Virtual = 0 };
+        if (_movable.TryGetValue(anywhere, out Block? movable) && movable == block)
+        {
+            _movable.Remove(anywhere);
+        }
+
         Uncover(block.Frame, block);
         if (block.SecondFrame != 0)
         {
@@ -203,31 +203,82 @@ internal sealed unsafe class CodeCache
         }
     }
 
-    /// <summary>Forgets all code. The caller must not return into it.</summary>
-    public void Clear()
+    /// <summary>Forgets all code of a mode; of user code the templates stay. The caller must not return into it.</summary>
+    public void Clear(bool user)
     {
-        foreach (ulong frame in _frames.Keys)
+        if (user)
         {
-            if (frame < (ulong)_memory.CodeFrames.Length)
+            foreach ((BlockKey anywhere, Block block) in _movable)
             {
-                _memory.CodeFrames[frame] = 0;
+                if (!_templates.ContainsKey(anywhere))
+                {
+                    Keep(anywhere, block);
+                }
             }
+
+            _movable.Clear();
         }
 
-        _frames.Clear();
-        _blocks.Clear();
-        _ordered.Clear();
-        Exits.Clear();
-        Sites.Clear();
-        FaultPoints.Clear();
-        Instructions.Clear();
-        _asm.Position = _start;
+        foreach (ulong frame in _frames.Keys.ToArray())
+        {
+            CodeFrame code = _frames[frame];
+            code.Covers.RemoveAll(cover => cover.Of is Block block && block.Key.User == user);
+            RemoveIfEmpty(frame, code);
+        }
+
+        foreach (Block block in Of(user).Blocks)
+        {
+            _blocks.Remove(block.Key);
+        }
+
+        Of(user).Clear();
         Flushes++;
     }
 
-    private void Unlink(int exit)
+    /// <summary>Forgets everything: the end.</summary>
+    public void Clear()
     {
-        BlockExit record = Exits[exit];
+        Clear(user: false);
+        Clear(user: true);
+        ForgetTemplates();
+    }
+
+    private BlockTemplate Keep(BlockKey anywhere, Block block)
+    {
+        if (_templateBytes > MaxTemplateBytes)
+        {
+            ForgetTemplates();
+        }
+
+        BlockTemplate template = new(block, _user, _asm.AddressOf(block.HostStart));
+        _templates.Add(anywhere, template);
+        _templateBytes += template.Size;
+        Cover(template, template.Key, template.GuestLength, template.SecondFrame, template.Lookahead);
+        return template;
+    }
+
+    private void Forget(BlockTemplate template)
+    {
+        _templates.Remove(template.Key with { Virtual = 0 });
+        _templateBytes -= template.Size;
+        Uncover(template.Frame, template);
+        if (template.SecondFrame != 0)
+        {
+            Uncover(template.SecondFrame, template);
+        }
+    }
+
+    private void ForgetTemplates()
+    {
+        foreach (BlockTemplate template in _templates.Values.ToArray())
+        {
+            Forget(template);
+        }
+    }
+
+    private void Unlink(List<BlockExit> exits, int exit)
+    {
+        BlockExit record = exits[exit];
         if (record.LinkedTo == null)
         {
             return;
@@ -240,13 +291,13 @@ internal sealed unsafe class CodeCache
         }
         else
         {
-            for (int other = target.Incoming; other >= 0; other = Exits[other].NextIncoming)
+            for (int other = target.Incoming; other >= 0; other = exits[other].NextIncoming)
             {
-                BlockExit previous = Exits[other];
+                BlockExit previous = exits[other];
                 if (previous.NextIncoming == exit)
                 {
                     previous.NextIncoming = record.NextIncoming;
-                    Exits[other] = previous;
+                    exits[other] = previous;
                     break;
                 }
             }
@@ -254,11 +305,28 @@ internal sealed unsafe class CodeCache
 
         record.LinkedTo = null;
         record.NextIncoming = -1;
-        Exits[exit] = record;
+        exits[exit] = record;
         _asm.PatchRelative(record.Patch, record.Cold);
     }
 
-    private void Cover(ulong frame, Block block, int offset, int length)
+    private void Cover(object what, in BlockKey key, int guestLength, ulong secondFrame, (int Offset, int Length)[]? lookahead)
+    {
+        int offset = (int)(key.Physical & 0xFFF);
+        int inFirst = Math.Min(guestLength, 4096 - offset);
+        ulong frame = key.Physical >> 12;
+        Add(frame, new CoveredBytes(what, offset, inFirst));
+        foreach ((int start, int length) in lookahead ?? [])
+        {
+            Add(frame, new CoveredBytes(what, start, length));
+        }
+
+        if (inFirst < guestLength)
+        {
+            Add(secondFrame, new CoveredBytes(what, 0, guestLength - inFirst));
+        }
+    }
+
+    private void Add(ulong frame, in CoveredBytes cover)
     {
         if (!_frames.TryGetValue(frame, out CodeFrame? code))
         {
@@ -270,32 +338,40 @@ internal sealed unsafe class CodeCache
             }
         }
 
-        code.Blocks.Add((block, offset, length));
-        code.Mark(offset, length);
+        code.Covers.Add(cover);
+        code.Mark(cover.Offset, cover.Length);
     }
 
-    private void Uncover(ulong frame, Block block)
+    private void Uncover(ulong frame, object what)
     {
         if (_frames.TryGetValue(frame, out CodeFrame? code))
         {
-            code.Blocks.RemoveAll(entry => entry.Block == block);
-            if (code.Blocks.Count == 0)
+            code.Covers.RemoveAll(cover => cover.Of == what);
+            RemoveIfEmpty(frame, code);
+        }
+    }
+
+    private void RemoveIfEmpty(ulong frame, CodeFrame code)
+    {
+        if (code.Covers.Count == 0)
+        {
+            _frames.Remove(frame);
+            if (frame < (ulong)_memory.CodeFrames.Length)
             {
-                _frames.Remove(frame);
-                if (frame < (ulong)_memory.CodeFrames.Length)
-                {
-                    _memory.CodeFrames[frame] = 0;
-                }
+                _memory.CodeFrames[frame] = 0;
             }
         }
     }
 
-    /// <summary>The blocks made from one frame, and which of its bytes they cover (at least).</summary>
+    /// <summary>Bytes of a frame that a block or a template was made from.</summary>
+    private readonly record struct CoveredBytes(object Of, int Offset, int Length);
+
+    /// <summary>What was made from one frame, and which of its bytes that covers (at least).</summary>
     private sealed class CodeFrame
     {
         private readonly ulong[] _covered = new ulong[4096 / 64];
 
-        public List<(Block Block, int Offset, int Length)> Blocks { get; } = [];
+        public List<CoveredBytes> Covers { get; } = [];
 
         public void Mark(int offset, int length)
         {

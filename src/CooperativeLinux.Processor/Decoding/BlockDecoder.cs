@@ -19,6 +19,9 @@ internal struct DecodedInstruction
 
     /// <summary>The memory operand is [rsp+disp] inside the stack group.</summary>
     public bool StackOperand;
+
+    /// <summary>Base group that covers the memory operand, or -1.</summary>
+    public short BaseGroup;
 }
 
 /// <summary>Decodes guest bytes into the instructions of a block.</summary>
@@ -59,6 +62,7 @@ internal sealed unsafe class BlockDecoder
             ref DecodedInstruction decoded = ref Instructions[Count];
             decoded = default;
             decoded.StackGroup = -1;
+            decoded.BaseGroup = -1;
             _decoder.Decode(out decoded.Instruction);
             if (_decoder.LastError == DecoderError.NoMoreBytes)
             {

@@ -52,6 +52,12 @@ internal sealed unsafe class Assembler
     /// <summary>Offset in the code region where the next byte goes.</summary>
     public int Position { get; set; }
 
+    /// <summary>End of the stubs.</summary>
+    public int StubsEnd { get; set; }
+
+    /// <summary>Receives the offsets of displacements to the data region and to stubs, which change when code is moved.</summary>
+    public List<int> Outside { get; } = [];
+
     public byte* Here => _executable + Position;
 
     public byte* AddressOf(int offset) => _executable + offset;
@@ -77,6 +83,12 @@ internal sealed unsafe class Assembler
         Position += 8;
     }
 
+    public void Set32(int offset, int value) => Unsafe.WriteUnaligned(_writable + offset, value);
+
+    public void Add32(int offset, int value) => Set32(offset, Unsafe.ReadUnaligned<int>(_writable + offset) + value);
+
+    public void Add64(int offset, ulong value) => Unsafe.WriteUnaligned(_writable + offset, Unsafe.ReadUnaligned<ulong>(_writable + offset) + value);
+
     /// <summary>Overwrites a 32-bit displacement so that it leads to <paramref name="target"/>.</summary>
     public void PatchRelative(int displacementOffset, int target) =>
         Unsafe.WriteUnaligned(_writable + displacementOffset, target - (displacementOffset + 4));
@@ -100,11 +112,16 @@ internal sealed unsafe class Assembler
         Byte(opcode);
         Byte(((register & 7) << 3) | 5);
         byte* next = Here + 4 + immediateBytes;
+        Outside.Add(Position);
         Int32(checked((int)(_data + stateOffset - next)));
     }
 
     /// <summary>The rip-relative displacement of a state field, as the last part of an instruction.</summary>
-    public void Displacement(int stateOffset) => Int32(checked((int)(_data + stateOffset - (Here + 4))));
+    public void Displacement(int stateOffset)
+    {
+        Outside.Add(Position);
+        Int32(checked((int)(_data + stateOffset - (Here + 4))));
+    }
 
     public void LoadState(int register, int stateOffset) => State(0x8B, register, stateOffset);
 
@@ -304,6 +321,11 @@ internal sealed unsafe class Assembler
     private int Relative(int target)
     {
         int at = Position;
+        if (target > 0 && target < StubsEnd)
+        {
+            Outside.Add(at);
+        }
+
         Int32(target - (at + 4));
         return at;
     }

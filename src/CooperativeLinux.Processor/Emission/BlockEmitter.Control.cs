@@ -36,10 +36,10 @@ internal sealed unsafe partial class BlockEmitter
         AddExit(target, patch);
     }
 
-    private void AddExit(ulong target, int patch)
+    private void AddExit(ulong target, int patch, BlockVariant variant = BlockVariant.Normal)
     {
-        _cache.Exits.Add(new BlockExit { Target = target, Patch = patch, Owner = _block, NextIncoming = -1 });
-        AddCold(ColdKind.Link, patch, site: _cache.Exits.Count - 1);
+        _region.Exits.Add(new BlockExit { Target = target, Variant = variant, Patch = patch, Owner = _block, NextIncoming = -1 });
+        AddCold(ColdKind.Link, patch, site: _region.Exits.Count - 1);
     }
 
     // T0 := branch target of an indirect jump or call. Flags may be parked on the way.
@@ -84,7 +84,7 @@ internal sealed unsafe partial class BlockEmitter
 
         HostOperand slot = EmitStackSlot(ref decoded, -8, 8, write: true);
         int value = slot.Index == Gpr.T1 ? Gpr.T0 : Gpr.T1;
-        _asm.MoveImmediate(value, returnAddress);
+        EmitMoveAddress(value, returnAddress);
         _asm.Memory(0x89, value, slot.Base, slot.Index, 1, slot.Displacement, wide: true);
         FinishBounce(write: true);
         _asm.Lea(Gpr.GuestRsp, Gpr.GuestRsp, -8);
@@ -156,6 +156,7 @@ internal sealed unsafe partial class BlockEmitter
         else
         {
             _asm.MoveImmediate(Gpr.Rcx, (ulong)negated);
+            AddFixup(_asm.Position - sizeof(ulong), FixupKind.NegatedAddress);
             _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: true);
         }
 

@@ -79,12 +79,12 @@ internal sealed unsafe partial class BlockEmitter
 
         bool parked = _flagsParked;
         EmitOperation(decoded, access, memory, memoryOperand >= 0, highByte);
-        if (memoryWritten && _cold.Count > lookups && !IsCareful)
+        if (memoryWritten && _cold.Count > lookups && !IsCareful && decoded.BaseGroup < 0)
         {
             // An operand that crosses a page: the same operation on a copy, which managed code then writes back.
             ColdPath cold = _cold[^1];
-            CollectionsMarshal.AsSpan(_cache.Sites)[cold.Site].CanBounce = true;
-            _cold[^1] = cold with { Bounced = _bounced.Count };
+            CollectionsMarshal.AsSpan(_region.Sites)[cold.Site].CanBounce = true;
+            _cold[^1] = cold with { Number = _bounced.Count };
             _bounced.Add(new BouncedOperation(decoded, access, memory, highByte, parked, _asm.Position));
         }
 
@@ -97,7 +97,7 @@ internal sealed unsafe partial class BlockEmitter
         Instruction patched = decoded.Instruction;
         if (hasMemory)
         {
-            ReplaceMoffs(ref patched);
+            ReplaceCode(ref patched);
         }
 
         UnparkFor(access);
@@ -156,7 +156,7 @@ internal sealed unsafe partial class BlockEmitter
 
                     if (scratch == Gpr.T1)
                     {
-                        _stackDeltaInT1 = false;
+                        _deltaInT1 = NoDelta;
                     }
 
                     _asm.LoadState(scratch, StateLayout.Register(guest));
@@ -286,7 +286,7 @@ internal sealed unsafe partial class BlockEmitter
         instruction.MemoryDisplSize = memory.Displacement == 0 ? 0 : memory.Displacement == (sbyte)memory.Displacement ? 1 : 8;
     }
 
-    private static void ReplaceMoffs(ref Instruction instruction)
+    private static void ReplaceCode(ref Instruction instruction)
     {
         instruction.Code = instruction.Code switch
         {
@@ -298,6 +298,9 @@ internal sealed unsafe partial class BlockEmitter
             Code.Mov_moffs16_AX => Code.Mov_rm16_r16,
             Code.Mov_moffs32_EAX => Code.Mov_rm32_r32,
             Code.Mov_moffs64_RAX => Code.Mov_rm64_r64,
+
+            // AMD's processors read four bytes for it, which may lie outside the page.
+            Code.Movsxd_r16_rm16 => Code.Mov_r16_rm16,
             _ => instruction.Code,
         };
     }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using CooperativeLinux.Processor.Analysis;
 using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Decoding;
@@ -20,7 +21,7 @@ internal sealed unsafe partial class BlockEmitter
 
     private static bool IsInMemory(int guest) => guest is Gpr.R9 or Gpr.R10 or Gpr.R11;
 
-    private int StackPage => IsUser ? StateLayout.UserStackPage : StateLayout.KernelStackPage;
+    private int StackNegative => IsUser ? StateLayout.UserStackNegative : StateLayout.KernelStackNegative;
 
     private int StackDelta => IsUser ? StateLayout.UserStackDelta : StateLayout.KernelStackDelta;
 
@@ -39,6 +40,12 @@ internal sealed unsafe partial class BlockEmitter
     // T0 := rsp + low - window page ; must leave room for the group, else managed code finds the page.
     private void EmitStackCheck(in DecodedInstruction decoded, in StackGroup group)
     {
+        if (decoded.LiveFlags != 0 && !_flagsParked && !_bases.IsInUse(Gpr.Rcx, _index))
+        {
+            EmitStackCheckKeepingFlags(decoded, group);
+            return;
+        }
+
         if (decoded.LiveFlags != 0)
         {
             Park();
@@ -47,12 +54,40 @@ internal sealed unsafe partial class BlockEmitter
         // SANDBOX: rsp+low … rsp+high lies in the window's page, whose delta is what the group's accesses add.
         int length = group.High - group.Low;
         _asm.Lea(Gpr.T0, Gpr.GuestRsp, group.Low);
-        _asm.AluState(Alu.Sub, Gpr.T0, StackPage);
+        _asm.AluState(Alu.Add, Gpr.T0, StackNegative);
         _asm.AluImmediate(Alu.Cmp, Gpr.T0, 4096 - length);
         int site = AddSite(decoded.Instruction.IP, length, group.Writes, stack: true, stackSegment: true);
         int patch = _asm.JumpIf(Condition.Above, 0);
         AddCold(ColdKind.StackWindow, patch, site: site, resume: _asm.Position);
-        _stackDeltaInT1 = false;
+        _deltaInT1 = NoDelta;
+    }
+
+    // The same without touching flags: whole pages of both ends' distances from the window must sum up to none. rcx is lent.
+    //   mov [park],rcx ; mov t1d,12 ; mov rcx,[negative] ; lea t0,[rcx+rsp+low] ; shrx rcx,t0,t1 ; lea t0,[t0+length-1] ; shrx t0,t0,t1
+    //   lea rcx,[rcx+t0] ; jrcxz inside ; mov rcx,[park] ; jmp cold ; inside: mov rcx,[park]
+    private void EmitStackCheckKeepingFlags(in DecodedInstruction decoded, in StackGroup group)
+    {
+        int length = group.High - group.Low;
+        _asm.StoreState(StateLayout.Park0, Gpr.Rcx);
+        _asm.MoveImmediate(Gpr.T1, 12);
+        _asm.LoadState(Gpr.Rcx, StackNegative);
+        _asm.Memory(0x8D, Gpr.T0, Gpr.Rcx, Gpr.GuestRsp, 1, group.Low, wide: true);
+        _asm.Bytes([0xC4, 0xC2, 0xA3, 0xF7, 0xCA]); // shrx rcx,r10,r11
+        _asm.Lea(Gpr.T0, Gpr.T0, length - 1);
+        _asm.Bytes([0xC4, 0x42, 0xA3, 0xF7, 0xD2]); // shrx r10,r10,r11
+        _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: true);
+        int inside = ShortJumpIfCounterZero(narrow: false);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park0);
+        int patch = _asm.Jump(0);
+        PatchShort(inside);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park0);
+
+        // Out of line the flags are parked.
+        _flagsParked = true;
+        int site = AddSite(decoded.Instruction.IP, length, group.Writes, stack: true, stackSegment: true);
+        _flagsParked = false;
+        _cold.Add(new ColdPath(ColdKind.StackWindowKeepingFlags, patch, site, _asm.Position, group.Low));
+        _deltaInT1 = NoDelta;
     }
 
     /// <summary>The confined memory operand of an instruction.</summary>
@@ -64,6 +99,11 @@ internal sealed unsafe partial class BlockEmitter
             int adjust = decoded.Handling == Handling.Pop ? instruction.StackPointerIncrement : 0;
             LoadStackDelta();
             return new HostOperand(Gpr.GuestRsp, Gpr.T1, (int)instruction.MemoryDisplacement64 + adjust);
+        }
+
+        if (decoded.BaseGroup >= 0)
+        {
+            return EmitGroupOperand(decoded);
         }
 
         if (decoded.LiveFlags != 0 && !IsCareful)
@@ -102,28 +142,76 @@ internal sealed unsafe partial class BlockEmitter
 
     private void LoadStackDelta()
     {
-        if (!_stackDeltaInT1)
+        if (_deltaInT1 != OfStack)
         {
             _asm.LoadState(Gpr.T1, StackDelta);
-            _stackDeltaInT1 = true;
+            _deltaInT1 = OfStack;
         }
+    }
+
+    private HostOperand EmitGroupOperand(in DecodedInstruction decoded)
+    {
+        ref readonly Instruction instruction = ref decoded.Instruction;
+        BaseGroup group = _bases[decoded.BaseGroup];
+        if (_index == group.FirstInstruction)
+        {
+            EmitGroupCheck(decoded, group);
+        }
+        else if (_deltaInT1 != decoded.BaseGroup)
+        {
+            _asm.LoadState(Gpr.T1, StateLayout.BaseDelta(group.Slot));
+        }
+
+        _deltaInT1 = decoded.BaseGroup;
+        return new HostOperand(group.Base, Gpr.T1, (int)instruction.MemoryDisplacement64);
+    }
+
+    // T1 := distance from guest to host address, for base+low … base+high, which must lie in one page that the TLB has.
+    //   lea t0,[base+low] ; lookup as ever, but ; mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0
+    private void EmitGroupCheck(in DecodedInstruction decoded, in BaseGroup group)
+    {
+        if (decoded.LiveFlags != 0)
+        {
+            Park();
+        }
+
+        // SANDBOX: base+low … base+high lies in the page of an entry that matches, and base does not change in the group.
+        _asm.Lea(Gpr.T0, group.Base, group.Low);
+        int length = group.High - group.Low;
+        int site = AddSite(decoded.Instruction.IP, length, group.Write, stack: false, UsesStackSegment(decoded.Instruction), BankOf(decoded.Instruction));
+        CollectionsMarshal.AsSpan(_region.Sites)[site].IsGroup = true;
+        int patch = EmitMatch(length, group.Write, BankOf(decoded.Instruction));
+        _asm.Load(Gpr.T0, Gpr.T1, 8);
+        _asm.Memory(0x2B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
+        _cold.Add(new ColdPath(ColdKind.Group, patch, site, _asm.Position, decoded.BaseGroup));
+        _asm.StoreState(StateLayout.BaseDelta(group.Slot), Gpr.T0);
+        _asm.MoveRegister(Gpr.T1, Gpr.T0);
     }
 
     // T0 = guest address -> T0 = host address; T1 is lost, flags are lost.
     //   mov t1d,t0d ; shr t1d,8 ; and t1d,index ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
     private HostOperand EmitLookup(ulong rip, int size, bool write, bool stackSegment = false, int bank = 0)
     {
-        _stackDeltaInT1 = false;
+        _deltaInT1 = NoDelta;
         int site = AddSite(rip, size, write, stack: false, stackSegment, bank);
         if (IsCareful)
         {
-            _asm.StoreStateImmediate32(StateLayout.Argument, (uint)site);
+            StoreArgument(site, FixupKind.Site);
             _asm.Call(_stubs.Callback(CallbackKind.Bounce));
             return new HostOperand(Gpr.T0, -1, 0);
         }
 
         // SANDBOX: T0 is within [0, 4096-size] of a page that the entry maps, or the access goes to managed code. An empty entry
         // matches no address that selects it.
+        int patch = EmitMatch(size, write, bank);
+        _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 8, wide: true);
+        AddCold(ColdKind.Access, patch, site: site, resume: _asm.Position);
+        return new HostOperand(Gpr.T0, -1, 0);
+    }
+
+    // T1 := entry that T0 selects ; T0 := T0 - its page ; out of line if more than 4096-size. Returns the branch to patch.
+    private int EmitMatch(int size, bool write, int bank)
+    {
         TlbArray array = (IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (write ? 1 : 0);
         _asm.MoveRegister32(Gpr.T1, Gpr.T0);
         _asm.Shift(5, Gpr.T1, 8, wide: false);
@@ -131,10 +219,7 @@ internal sealed unsafe partial class BlockEmitter
         _asm.AluState(Alu.Add, Gpr.T1, StateLayout.Tlbs + ((((int)array * TlbContext.Banks) + bank) * 8));
         _asm.Memory(0x2B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
         _asm.AluImmediate(Alu.Cmp, Gpr.T0, 4096 - size);
-        int patch = _asm.JumpIf(Condition.Above, 0);
-        _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 8, wide: true);
-        AddCold(ColdKind.Access, patch, site: site, resume: _asm.Position);
-        return new HostOperand(Gpr.T0, -1, 0);
+        return _asm.JumpIf(Condition.Above, 0);
     }
 
     // After the access of a careful block: a bounced operand goes back to guest memory. Keeps everything but T0 and T1.
@@ -143,7 +228,7 @@ internal sealed unsafe partial class BlockEmitter
         if (IsCareful && write)
         {
             _asm.Call(_stubs.Callback(CallbackKind.BounceFinish));
-            _stackDeltaInT1 = false;
+            _deltaInT1 = NoDelta;
         }
     }
 
@@ -167,7 +252,14 @@ internal sealed unsafe partial class BlockEmitter
                 return;
             }
 
-            _asm.MoveImmediate(Gpr.T0, address);
+            if (instruction.IsIPRelativeMemoryOperand)
+            {
+                EmitMoveAddress(Gpr.T0, address);
+            }
+            else
+            {
+                _asm.MoveImmediate(Gpr.T0, address);
+            }
         }
         else
         {
@@ -176,7 +268,7 @@ internal sealed unsafe partial class BlockEmitter
 
         if (based)
         {
-            _stackDeltaInT1 = false;
+            _deltaInT1 = NoDelta;
             _asm.LoadState(Gpr.T1, segmentBase);
             _asm.Memory(0x8D, Gpr.T0, Gpr.T0, Gpr.T1, 1, 0, wide: true);
         }
@@ -210,7 +302,7 @@ internal sealed unsafe partial class BlockEmitter
             hostIndex = HostOf(index);
             if (IsInMemory(index))
             {
-                _stackDeltaInT1 = false;
+                _deltaInT1 = NoDelta;
                 _asm.LoadState(Gpr.T1, StateLayout.Register(index));
                 hostIndex = Gpr.T1;
             }

@@ -68,7 +68,7 @@ internal sealed unsafe partial class BlockEmitter
             FinishBounce(write: true);
             if (scratch == Gpr.T1)
             {
-                _stackDeltaInT1 = false;
+                _deltaInT1 = NoDelta;
             }
 
             _asm.Lea(Gpr.GuestRsp, Gpr.GuestRsp, size);
@@ -140,9 +140,12 @@ internal sealed unsafe partial class BlockEmitter
             Park();
         }
 
+        // The bit offset is part of the effective address, which a 32-bit address size cuts before the segment's base is added.
         decoded.StackOperand = false;
-        EmitAddress(instruction);
-        _stackDeltaInT1 = false;
+        Instruction plain = instruction;
+        plain.SegmentPrefix = Register.None;
+        EmitAddress(plain);
+        _deltaInT1 = NoDelta;
         LoadBitOffset(guest, size);
         if (IsCareful)
         {
@@ -152,9 +155,15 @@ internal sealed unsafe partial class BlockEmitter
         // Arithmetic shift by log2(bits), then scaled by the operand size: the address of the word.
         _asm.Shift(7, Gpr.T1, size switch { 2 => 4, 4 => 5, _ => 6 }, wide: true);
         _asm.Memory(0x8D, Gpr.T0, Gpr.T0, Gpr.T1, size, 0, wide: true);
-        if (IsNarrowAddress(instruction) && instruction.SegmentPrefix is not (Register.FS or Register.GS))
+        if (IsNarrowAddress(instruction))
         {
             _asm.MoveRegister32(Gpr.T0, Gpr.T0);
+        }
+
+        if (instruction.SegmentPrefix is Register.FS or Register.GS)
+        {
+            _asm.LoadState(Gpr.T1, instruction.SegmentPrefix == Register.FS ? StateLayout.FsBase : StateLayout.GsBase);
+            _asm.Memory(0x8D, Gpr.T0, Gpr.T0, Gpr.T1, 1, 0, wide: true);
         }
 
         bool write = instruction.Mnemonic != Mnemonic.Bt;

@@ -24,14 +24,24 @@ internal sealed unsafe partial class BlockEmitter
     private readonly EmissionBuffer _encoded = new();
     private readonly InstructionInfoFactory _infos = new();
     private readonly StackGroups _groups = new();
+    private readonly BaseGroups _bases = new();
     private readonly FlagLookahead _lookahead;
     private readonly List<ColdPath> _cold = [];
     private readonly List<BouncedOperation> _bounced = [];
     private readonly OperandAccess[] _access = new OperandAccess[Enum.GetValues<Code>().Length];
 
+    private readonly List<Fixup> _fixups = [];
+
     private Block _block = null!;
+    private CodeRegion _region = null!;
+    private bool _isMovable;
     private bool _flagsParked;
-    private bool _stackDeltaInT1;
+
+    // Whose distance from guest to host address T1 holds: a base group's number, or one of these.
+    private const int NoDelta = -1;
+    private const int OfStack = -2;
+    private int _deltaInT1;
+    private int _index;
     private byte* _guestBytes;
     private byte* _guestBytesSecond;
     private int _guestBytesFirstLength;
@@ -48,7 +58,9 @@ internal sealed unsafe partial class BlockEmitter
     private enum ColdKind
     {
         Access,
+        Group,
         StackWindow,
+        StackWindowKeepingFlags,
         Link,
         Branch,
         Poll,
@@ -61,7 +73,7 @@ internal sealed unsafe partial class BlockEmitter
 
     /// <summary>Emits decoded instructions as a block and registers it in the cache.</summary>
     /// <param name="pageId">Id of the (page, frame) pair for the checked entry; user mode only.</param>
-    public Block Emit(in BlockKey key, BlockDecoder decoder, byte* bytes, int firstLength, byte* secondBytes, ulong secondFrame, uint pageId, int pageSlot)
+    public Block Emit(in BlockKey key, BlockDecoder decoder, byte* bytes, int firstLength, byte* secondBytes, ulong secondFrame, uint pageId)
     {
         Span<DecodedInstruction> instructions = decoder.Instructions.AsSpan(0, decoder.Count);
         _lookahead.Begin(bytes - (key.Virtual & 0xFFF), key.Virtual & ~0xFFFUL);
@@ -70,27 +82,36 @@ internal sealed unsafe partial class BlockEmitter
         if (key.Variant == BlockVariant.Normal)
         {
             _groups.Analyse(instructions);
+            _bases.Analyse(instructions);
         }
 
+        _region = _cache.Of(key.User);
+        _asm.Position = _region.Position;
+        _asm.Outside.Clear();
+        _fixups.Clear();
+        _isMovable = key.User && key.Variant != BlockVariant.Careful && key.Virtual >= BlockTemplate.LowestAddress;
         _block = new Block
         {
             Key = key,
             GuestLength = decoder.Length,
             SecondFrame = secondFrame,
-            FirstExit = _cache.Exits.Count,
-            FirstFaultPoint = _cache.FaultPoints.Count,
+            FirstExit = _region.Exits.Count,
+            FirstFaultPoint = _region.FaultPoints.Count,
+            FirstSite = _region.Sites.Count,
+            FirstInstruction = _region.Instructions.Count,
         };
         _cold.Clear();
         _bounced.Clear();
         _flagsParked = false;
-        _stackDeltaInT1 = false;
+        _deltaInT1 = NoDelta;
         _guestBytes = bytes;
         _guestBytesFirstLength = firstLength;
         _guestBytesSecond = secondBytes;
 
-        EmitHead(instructions[0].LiveFlags != 0, instructions[^1].Handling == Handling.Call, pageId, pageSlot);
+        EmitHead(instructions[0].LiveFlags != 0, instructions[^1].Handling == Handling.Call, pageId);
         for (int i = 0; i < instructions.Length; i++)
         {
+            _index = i;
             EmitInstruction(ref instructions[i], i);
         }
 
@@ -102,8 +123,20 @@ internal sealed unsafe partial class BlockEmitter
         EmitColdPaths();
         _block.HostEnd = _asm.Position;
         _block.Lookahead = _lookahead.Ranges.Count == 0 ? null : [.. _lookahead.Ranges];
-        _block.ExitCount = _cache.Exits.Count - _block.FirstExit;
-        _block.FaultPointCount = _cache.FaultPoints.Count - _block.FirstFaultPoint;
+        _block.ExitCount = _region.Exits.Count - _block.FirstExit;
+        _block.FaultPointCount = _region.FaultPoints.Count - _block.FirstFaultPoint;
+        _block.SiteCount = _region.Sites.Count - _block.FirstSite;
+        _block.InstructionCount = _region.Instructions.Count - _block.FirstInstruction;
+        if (_isMovable)
+        {
+            foreach (int position in _asm.Outside)
+            {
+                AddFixup(position, FixupKind.Outside);
+            }
+
+            _block.Fixups = [.. _fixups];
+        }
+
         _cache.Add(_block);
         return _block;
     }
@@ -112,8 +145,9 @@ internal sealed unsafe partial class BlockEmitter
     // indirect entry:             mov t1, address ; cmp t1, [BranchTarget] ; jne miss
     // entry:                      cmp rsp, [Limit] ; jb cold
     // Where flags are live the same is done with lea and jrcxz, whose short jumps go to trampolines in front.
-    private void EmitHead(bool flagsLive, bool calls, uint pageId, int pageSlot)
+    private void EmitHead(bool flagsLive, bool calls, uint pageId)
     {
+        int pageSlot = TlbContext.PageSlot(pageId);
         _block.HostStart = _asm.Position;
         if (!flagsLive)
         {
@@ -122,14 +156,15 @@ internal sealed unsafe partial class BlockEmitter
             if (IsUser)
             {
                 _asm.LoadState(Gpr.T1, StateLayout.PageSlots);
-                _asm.Memory(0x81, (int)Alu.Cmp, Gpr.T1, -1, 1, pageSlot * 4, wide: false);
-                _asm.Int32((int)pageId);
+                _asm.Bytes([0x41, 0x81, 0xBB]); // cmp dword [r11+disp32],imm32
+                EmitFixed(pageSlot * sizeof(uint), FixupKind.PageSlot);
+                EmitFixed((int)pageId, FixupKind.PageId);
                 AddCold(ColdKind.PageCheck, _asm.JumpIf(Condition.NotEqual, 0));
                 toEntry = _asm.Jump(0);
             }
 
             _block.IndirectEntry = _asm.Position;
-            _asm.MoveImmediate(Gpr.T1, _block.Key.Virtual);
+            EmitMoveAddress(Gpr.T1, _block.Key.Virtual);
             _asm.AluState(Alu.Cmp, Gpr.T1, StateLayout.BranchTarget);
             _asm.JumpIf(Condition.NotEqual, _stubs.BranchMiss);
             _block.Entry = _asm.Position;
@@ -152,8 +187,10 @@ internal sealed unsafe partial class BlockEmitter
             {
                 _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
                 _asm.LoadState(Gpr.Rcx, StateLayout.PageSlots);
-                _asm.Memory(0x8B, Gpr.Rcx, Gpr.Rcx, -1, 1, pageSlot * 4, wide: false);
-                _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, -1, 1, -(int)pageId, wide: false);
+                _asm.Bytes([0x8B, 0x89]); // mov ecx,[rcx+disp32]
+                EmitFixed(pageSlot * sizeof(uint), FixupKind.PageSlot);
+                _asm.Bytes([0x8D, 0x89]); // lea ecx,[rcx+disp32]
+                EmitFixed(-(int)pageId, FixupKind.NegatedPageId);
                 int same = ShortJumpIfCounterZero(narrow: false);
                 _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
                 AddCold(ColdKind.PageCheck, _asm.Jump(0));
@@ -285,26 +322,65 @@ internal sealed unsafe partial class BlockEmitter
     private void EmitLeaving(ulong rip, CallbackKind kind, uint argument)
     {
         Unpark();
-        _asm.MoveImmediate(Gpr.T0, rip);
+        EmitMoveAddress(Gpr.T0, rip);
         _asm.StoreState(StateLayout.Rip, Gpr.T0);
-        _asm.StoreStateImmediate32(StateLayout.Argument, argument);
+        if (kind == CallbackKind.Environment)
+        {
+            StoreArgument((int)argument, FixupKind.Instruction);
+        }
+        else
+        {
+            _asm.StoreStateImmediate32(StateLayout.Argument, argument);
+        }
+
         _asm.Jump(_stubs.Callback(kind));
     }
 
     private void EmitInterpret(in Instruction instruction)
     {
         Unpark();
-        _asm.MoveImmediate(Gpr.T0, instruction.IP);
+        EmitMoveAddress(Gpr.T0, instruction.IP);
         _asm.StoreState(StateLayout.Rip, Gpr.T0);
-        _asm.StoreStateImmediate32(StateLayout.Argument, AddInstruction(instruction));
-        _asm.Call(_stubs.Callback(CallbackKind.Interpret));
-        _stackDeltaInT1 = false;
+        StoreArgument((int)AddInstruction(instruction), FixupKind.Instruction);
+        int repeated = IsCareful ? -1 : _stubs.Repeated(instruction, IsUser);
+        _asm.Call(repeated >= 0 ? repeated : _stubs.Callback(CallbackKind.Interpret));
+        _deltaInT1 = NoDelta;
     }
 
     private uint AddInstruction(in Instruction instruction)
     {
-        _cache.Instructions.Add((instruction, _block));
-        return (uint)(_cache.Instructions.Count - 1);
+        _region.Instructions.Add((instruction, _block));
+        return (uint)(_region.Instructions.Count - 1);
+    }
+
+    // A guest address that moves with the block.
+    private void EmitMoveAddress(int register, ulong address)
+    {
+        _asm.MoveImmediate(register, address);
+
+        // An address relative to eip is cut to 32 bits.
+        _isMovable &= address > uint.MaxValue;
+        AddFixup(_asm.Position - sizeof(ulong), FixupKind.Address);
+    }
+
+    private void EmitFixed(int value, FixupKind kind)
+    {
+        AddFixup(_asm.Position, kind);
+        _asm.Int32(value);
+    }
+
+    private void StoreArgument(int value, FixupKind kind)
+    {
+        _asm.StoreStateImmediate32(StateLayout.Argument, (uint)value);
+        AddFixup(_asm.Position - sizeof(int), kind);
+    }
+
+    private void AddFixup(int position, FixupKind kind)
+    {
+        if (_isMovable)
+        {
+            _fixups.Add(new Fixup((ushort)(position - _block.HostStart), kind));
+        }
     }
 
     private void Park()
@@ -326,13 +402,13 @@ internal sealed unsafe partial class BlockEmitter
     }
 
     private void RecordFaultPoint(int hostOffset, in Instruction instruction, byte parkedRegister = 255) =>
-        _cache.FaultPoints.Add(new FaultPoint(hostOffset, (ushort)(instruction.IP - _block.Key.Virtual), _flagsParked, parkedRegister));
+        _region.FaultPoints.Add(new FaultPoint(hostOffset, (ushort)(instruction.IP - _block.Key.Virtual), _flagsParked, parkedRegister));
 
     private void AddCold(ColdKind kind, int patch, int site = 0, int resume = 0) => _cold.Add(new ColdPath(kind, patch, site, resume, -1));
 
     private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment, int bank = 0)
     {
-        _cache.Sites.Add(new AccessSite
+        _region.Sites.Add(new AccessSite
         {
             Rip = rip,
             Owner = _block,
@@ -343,13 +419,15 @@ internal sealed unsafe partial class BlockEmitter
             StackSegment = stackSegment,
             Bank = (byte)bank,
         });
-        return _cache.Sites.Count - 1;
+        return _region.Sites.Count - 1;
     }
 
     private void EmitColdPaths()
     {
-        foreach (ColdPath cold in _cold)
+        // Some add one: the list grows.
+        for (int i = 0; i < _cold.Count; i++)
         {
+            ColdPath cold = _cold[i];
             int start = _asm.Position;
             _asm.PatchRelative(cold.Patch, start);
             switch (cold.Kind)
@@ -357,33 +435,47 @@ internal sealed unsafe partial class BlockEmitter
                 case ColdKind.Access:
                     // T1 still points to the entry whose page address was subtracted from T0.
                     _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
-                    _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
-                    AccessSite site = _cache.Sites[cold.Site];
+                    StoreArgument(cold.Site, FixupKind.Site);
+                    AccessSite site = _region.Sites[cold.Site];
                     _asm.Call(_stubs.Access((IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (site.Write ? 1 : 0), site.Size));
                     _asm.Jump(cold.Resume);
-                    if (cold.Bounced >= 0)
+                    if (cold.Number >= 0)
                     {
-                        EmitBounced(_bounced[cold.Bounced]);
+                        EmitBounced(_bounced[cold.Number]);
                     }
 
                     break;
+                case ColdKind.Group:
+                    EmitGroupMiss(cold);
+                    break;
                 case ColdKind.StackWindow:
-                    _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
-                    _asm.Call(_stubs.Callback(CallbackKind.StackWindow));
+                    EmitStackMiss(cold.Site);
+                    _asm.Jump(cold.Resume);
+                    EmitPlainExit(_region.Sites[cold.Site]);
+                    break;
+                case ColdKind.StackWindowKeepingFlags:
+                    _asm.ParkFlags();
+                    _asm.Lea(Gpr.T0, Gpr.GuestRsp, cold.Number);
+                    _asm.AluState(Alu.Add, Gpr.T0, StackNegative);
+                    EmitStackMiss(cold.Site);
+                    int moved = _asm.Jump(0);
+                    EmitPlainExit(_region.Sites[cold.Site]);
+                    _asm.PatchRelative(moved, _asm.Position);
+                    _asm.UnparkFlags();
                     _asm.Jump(cold.Resume);
                     break;
                 case ColdKind.Branch:
                     Stubs.EmitBranch(_asm);
                     break;
                 case ColdKind.Link:
-                    _asm.StoreStateImmediate32(StateLayout.Argument, (uint)cold.Site);
+                    StoreArgument(cold.Site, FixupKind.Exit);
                     _asm.Jump(_stubs.Callback(CallbackKind.Link));
-                    BlockExit exit = _cache.Exits[cold.Site];
+                    BlockExit exit = _region.Exits[cold.Site];
                     exit.Cold = start;
-                    _cache.Exits[cold.Site] = exit;
+                    _region.Exits[cold.Site] = exit;
                     break;
                 default:
-                    _asm.MoveImmediate(Gpr.T0, _block.Key.Virtual);
+                    EmitMoveAddress(Gpr.T0, _block.Key.Virtual);
                     _asm.StoreState(StateLayout.Rip, Gpr.T0);
                     _asm.Jump(_stubs.Callback(cold.Kind == ColdKind.Poll ? CallbackKind.Poll : CallbackKind.PageCheck));
                     break;
@@ -391,7 +483,40 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
-    private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Bounced);
+    private void EmitStackMiss(int site)
+    {
+        StoreArgument(site, FixupKind.Site);
+        _asm.MoveImmediate(Gpr.T1, (uint)(4096 - _region.Sites[site].Size));
+        _asm.Call(_stubs.StackWindow(IsUser));
+    }
+
+    // T1 points to the entry whose page address was subtracted from T0.
+    //   add t0,[t1] ; call stub ; jmp ok ; plain: ... ; ok: lea t1,[base+low] ; sub t0,t1
+    private void EmitGroupMiss(in ColdPath cold)
+    {
+        AccessSite site = _region.Sites[cold.Site];
+        BaseGroup group = _bases[cold.Number];
+        _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
+        StoreArgument(cold.Site, FixupKind.Site);
+        _asm.Call(_stubs.Access((IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (site.Write ? 1 : 0), site.Size));
+        int resolved = _asm.Jump(0);
+        EmitPlainExit(site);
+        _asm.PatchRelative(resolved, _asm.Position);
+        _asm.Lea(Gpr.T1, group.Base, group.Low);
+        _asm.RegisterForm(0x2B, Gpr.T0, Gpr.T1, wide: true);
+        _asm.Jump(cold.Resume);
+    }
+
+    // What the block wants to access together does not lie in one page: the same instruction goes on in a block that looks at each
+    // access by itself.
+    private void EmitPlainExit(in AccessSite site)
+    {
+        _flagsParked = site.FlagsParked;
+        Unpark();
+        AddExit(site.Rip, _asm.Jump(0), BlockVariant.NoStackWindow);
+    }
+
+    private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Number);
 
     /// <summary>Takes the encoder's bytes.</summary>
     private sealed class EmissionBuffer : CodeWriter

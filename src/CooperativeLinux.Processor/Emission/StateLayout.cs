@@ -13,6 +13,7 @@ internal static class StateLayout
 
     public static readonly int Rip = Architectural(nameof(VcpuState.Rip));
     public static readonly int ArithmeticFlags = Architectural(nameof(VcpuState.ArithmeticFlags));
+    public static readonly int SystemFlags = Architectural(nameof(VcpuState.SystemFlags));
     public static readonly int FsBase = Architectural(nameof(VcpuState.FsBase));
     public static readonly int GsBase = Architectural(nameof(VcpuState.GsBase));
     public static readonly int Mxcsr = Architectural(nameof(VcpuState.Mxcsr));
@@ -40,15 +41,19 @@ internal static class StateLayout
     public static readonly int DefaultMxcsr = Engine(nameof(EngineState.DefaultMxcsr));
     public static readonly int CallTarget = Engine(nameof(EngineState.CallTarget));
     public static readonly int Tlbs = Engine(nameof(EngineState.Tlbs));
-    public static readonly int KernelStackPage = Engine(nameof(EngineState.KernelStackPage));
+    public static readonly int KernelStackNegative = Engine(nameof(EngineState.KernelStackNegative));
     public static readonly int KernelStackDelta = Engine(nameof(EngineState.KernelStackDelta));
-    public static readonly int UserStackPage = Engine(nameof(EngineState.UserStackPage));
+    public static readonly int UserStackNegative = Engine(nameof(EngineState.UserStackNegative));
     public static readonly int UserStackDelta = Engine(nameof(EngineState.UserStackDelta));
     public static readonly int BranchTable = Engine(nameof(EngineState.BranchTable));
     public static readonly int BranchTarget = Engine(nameof(EngineState.BranchTarget));
     public static readonly int PageSlots = Engine(nameof(EngineState.PageSlots));
     public static readonly int Callbacks = Engine(nameof(EngineState.Callbacks));
+    public static readonly int StringTarget = Engine(nameof(EngineState.StringTarget));
     public static readonly int FpuImage = Engine(nameof(EngineState.FpuImage));
+
+    /// <summary>Offset of the distance from guest to host address of a base group.</summary>
+    public static int BaseDelta(int slot) => Engine(nameof(EngineState.BaseDeltas)) + (slot * 8);
 
     /// <summary>Offset of a guest general register in memory.</summary>
     public static int Register(int number) => number * 8;

@@ -6,22 +6,26 @@ namespace CooperativeLinux.Processor.Emission;
 /// <summary>
 /// The fixed code at the start of each code cache: entry and exit thunks, the callback stubs, indirect-branch dispatch.
 /// </summary>
-internal sealed unsafe class Stubs
+internal sealed unsafe partial class Stubs
 {
     /// <summary>Room for host calls that mirror guest calls, in bytes of the thread's stack.</summary>
     public const int PairStackBytes = 1 << PairStackBits;
 
     public const int PairStackBits = 18;
 
+    /// <summary>Length of a jmp rel32, which some stubs skip on return.</summary>
+    public const int JumpBytes = 5;
+
     private const int VectorRegisters = 16;
 
-    // Second-TLB stubs: for operands of 1, 2, 4 … 32 bytes.
-    private const int AccessSizes = 6;
+    // Second-TLB stubs: for accesses of 1, 2, 4 … 512 bytes.
+    private const int AccessSizes = 10;
     private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
 
     private readonly Assembler _asm;
     private readonly bool _windows;
     private readonly int[] _access = new int[4 * AccessSizes];
+    private readonly int[] _stackWindows = new int[2];
     private readonly int[] _callbacks = new int[(int)CallbackKind.Count];
 
     public Stubs(Assembler assembler, bool windows)
@@ -43,6 +47,9 @@ internal sealed unsafe class Stubs
             }
         }
 
+        _stackWindows[0] = EmitStackWindow(StateLayout.KernelStackNegative, StateLayout.KernelStackDelta, TlbArray.KernelWrite);
+        _stackWindows[1] = EmitStackWindow(StateLayout.UserStackNegative, StateLayout.UserStackDelta, TlbArray.UserWrite);
+        EmitStrings();
         EmitReturnMiss();
         EmitDispatch();
         EmitEnter();
@@ -86,6 +93,11 @@ internal sealed unsafe class Stubs
         int log = System.Numerics.BitOperations.Log2(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)size));
         return log < AccessSizes ? _access[((int)array * AccessSizes) + log] : Callback(CallbackKind.Access);
     }
+
+    /// <summary>Offset of the stub that moves the stack window: called with an offset in the window in T0, 4096 - length of what is to
+    /// be accessed from there in T1, the site in Argument and no flags worth keeping. It returns with the window moved, or 5 bytes
+    /// further on where the bytes do not lie in one page.</summary>
+    public int StackWindow(bool user) => _stackWindows[user ? 1 : 0];
 
     private int FirstArgument => _windows ? Gpr.Rcx : Gpr.Rdi;
 
@@ -229,16 +241,9 @@ internal sealed unsafe class Stubs
         }
     }
 
-    // Looks into the second TLB, and asks managed code if it does not know either, or if the operand crosses a page.
-    private int EmitAccess(int array, int size)
+    // rax := page address of T0 | generation ; rcx := the entry of the second TLB that may hold it ; compare them
+    private void EmitSecondLookup(TlbArray array)
     {
-        int start = _asm.Position;
-        _asm.StoreState(StateLayout.Park0, Gpr.Rax);
-        _asm.StoreState(StateLayout.Park2, Gpr.Rcx);
-        _asm.MoveRegister32(Gpr.Rcx, Gpr.T0);
-        _asm.AluImmediate(Alu.And, Gpr.Rcx, 0xFFF, wide: false);
-        _asm.AluImmediate(Alu.Cmp, Gpr.Rcx, 4096 - size, wide: false);
-        int crossing = _asm.JumpIf(Condition.Above, _asm.Position);
         _asm.MoveRegister(Gpr.Rcx, Gpr.T0);
         _asm.Shift(5, Gpr.Rcx, 12, wide: true);
         _asm.MoveRegister(Gpr.Rax, Gpr.Rcx);
@@ -246,7 +251,7 @@ internal sealed unsafe class Stubs
         _asm.RegisterForm(0x33, Gpr.Rcx, Gpr.Rax, wide: false); // xor ecx,eax
         _asm.AluImmediate(Alu.And, Gpr.Rcx, SecondTlb.Entries - 1, wide: false);
         _asm.Shift(4, Gpr.Rcx, 4, wide: false);
-        _asm.AluState(Alu.Add, Gpr.Rcx, StateLayout.SecondTlbs + (array * 8));
+        _asm.AluState(Alu.Add, Gpr.Rcx, StateLayout.SecondTlbs + ((int)array * 8));
         _asm.MoveRegister(Gpr.Rax, Gpr.T0);
         _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
         _asm.RegisterForm(0x85, Gpr.T0, Gpr.T0, wide: true); // test r10,r10
@@ -257,6 +262,61 @@ internal sealed unsafe class Stubs
         _asm.AluState(Alu.Or, Gpr.Rax, StateLayout.KernelGeneration);
         _asm.PatchRelative(compare, _asm.Position);
         _asm.Memory(0x3B, Gpr.Rax, Gpr.Rcx, -1, 1, 0, wide: true); // cmp rax,[rcx]
+    }
+
+    private void EmitRestoreScratch()
+    {
+        _asm.LoadState(Gpr.Rax, StateLayout.Park0);
+        _asm.LoadState(Gpr.Rcx, StateLayout.Park2);
+    }
+
+    // Moves the window to the page of what is to be accessed, if the second TLB knows it as writable.
+    private int EmitStackWindow(int negative, int delta, TlbArray array)
+    {
+        int start = _asm.Position;
+        _asm.StoreState(StateLayout.Park0, Gpr.Rax);
+        _asm.StoreState(StateLayout.Park2, Gpr.Rcx);
+        _asm.AluState(Alu.Sub, Gpr.T0, negative);
+        _asm.MoveRegister32(Gpr.Rcx, Gpr.T0);
+        _asm.AluImmediate(Alu.And, Gpr.Rcx, 0xFFF, wide: false);
+        _asm.RegisterForm(0x3B, Gpr.Rcx, Gpr.T1, wide: false); // cmp ecx,r11d
+        int crossing = _asm.JumpIf(Condition.Above, _asm.Position);
+        EmitSecondLookup(array);
+        int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
+        _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
+        _asm.RegisterForm(0x2B, Gpr.Rcx, Gpr.Rax, wide: true);
+        _asm.StoreState(delta, Gpr.Rcx);
+        _asm.Bytes([0x48, 0xF7, 0xD8]); // neg rax
+        _asm.StoreState(negative, Gpr.Rax);
+        _asm.RegisterForm(0x03, Gpr.T0, Gpr.Rax, wide: true);
+        EmitRestoreScratch();
+        _asm.Return();
+
+        _asm.PatchRelative(crossing, _asm.Position);
+        EmitRestoreScratch();
+        _asm.Memory(0x83, (int)Alu.Add, Gpr.Rsp, -1, 1, 0, wide: true); // add qword [rsp],5
+        _asm.Byte(JumpBytes);
+        _asm.Return();
+
+        _asm.PatchRelative(miss, _asm.Position);
+        EmitRestoreScratch();
+        _asm.AluState(Alu.Add, Gpr.T0, negative);
+        _asm.Jump(Callback(CallbackKind.StackWindow));
+        return start;
+    }
+
+    // Looks into the second TLB, and asks managed code if it does not know either, or if the operand crosses a page.
+    private int EmitAccess(int array, int size)
+    {
+        int start = _asm.Position;
+        _asm.StoreState(StateLayout.Park0, Gpr.Rax);
+        _asm.StoreState(StateLayout.Park2, Gpr.Rcx);
+        _asm.MoveRegister32(Gpr.Rcx, Gpr.T0);
+        _asm.AluImmediate(Alu.And, Gpr.Rcx, 0xFFF, wide: false);
+        _asm.AluImmediate(Alu.Cmp, Gpr.Rcx, 4096 - size, wide: false);
+        int crossing = _asm.JumpIf(Condition.Above, _asm.Position);
+        EmitSecondLookup((TlbArray)array);
         int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
         _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
         _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
@@ -264,14 +324,12 @@ internal sealed unsafe class Stubs
         _asm.Store(Gpr.T1, 8, Gpr.Rcx);
         _asm.RegisterForm(0x2B, Gpr.T0, Gpr.Rax, wide: true);
         _asm.RegisterForm(0x03, Gpr.T0, Gpr.Rcx, wide: true);
-        _asm.LoadState(Gpr.Rax, StateLayout.Park0);
-        _asm.LoadState(Gpr.Rcx, StateLayout.Park2);
+        EmitRestoreScratch();
         _asm.Return();
 
         _asm.PatchRelative(crossing, _asm.Position);
         _asm.PatchRelative(miss, _asm.Position);
-        _asm.LoadState(Gpr.Rax, StateLayout.Park0);
-        _asm.LoadState(Gpr.Rcx, StateLayout.Park2);
+        EmitRestoreScratch();
         _asm.Jump(Callback(CallbackKind.Access));
         return start;
     }

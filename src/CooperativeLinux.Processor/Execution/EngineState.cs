@@ -53,10 +53,13 @@ internal unsafe struct EngineState
     /// <summary>Branch target of an indirect call while its return address is pushed.</summary>
     [FieldOffset(96)] public ulong CallTarget;
 
-    /// <summary>Page of the current stack and the distance from guest to host address; kernel mode, then user mode.</summary>
-    [FieldOffset(136)] public ulong KernelStackPage;
+    /// <summary>Host address where a string instruction writes to.</summary>
+    [FieldOffset(104)] public ulong StringTarget;
+
+    /// <summary>The negative of the address of the current stack's page, and the distance from guest to host address; kernel mode, then user mode.</summary>
+    [FieldOffset(136)] public ulong KernelStackNegative;
     [FieldOffset(144)] public ulong KernelStackDelta;
-    [FieldOffset(152)] public ulong UserStackPage;
+    [FieldOffset(152)] public ulong UserStackNegative;
     [FieldOffset(160)] public ulong UserStackDelta;
 
     /// <summary>Table of indirect branch targets of the current mode; see <see cref="Cache.BranchTable"/>.</summary>
@@ -92,6 +95,9 @@ internal unsafe struct EngineState
 
     /// <summary>Generation of the kernel half, which all contexts share.</summary>
     [FieldOffset(944)] public ulong KernelGeneration;
+
+    /// <summary>Distances from guest to host addresses that a block has found, for accesses off one register.</summary>
+    [FieldOffset(952)] public fixed ulong BaseDeltas[Analysis.BaseGroups.Slots];
 
     /// <summary>x87 image for instructions that are carried out in C#.</summary>
     [FieldOffset(1024)] public fixed byte FpuImage[1024];

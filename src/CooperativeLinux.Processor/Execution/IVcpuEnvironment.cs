@@ -36,6 +36,14 @@ public interface IVcpuEnvironment
     /// rd/wr fs/gs base, and ud2 (the processor handles int3 and unknown opcodes as exceptions by itself).</summary>
     void OnInstruction(Vcpu cpu, in Instruction instruction);
 
+    /// <summary>The guest executes an instruction outside the offered set, the first time for each name on this vCPU; the
+    /// exception follows.</summary>
+    /// <param name="cpu">The vCPU.</param>
+    /// <param name="name">Its mnemonic, or <see cref="Vcpu.NoInstruction"/>.</param>
+    void OnUndefined(Vcpu cpu, string name)
+    {
+    }
+
     /// <summary>After <see cref="Vcpu.RequestPoll"/>: a point between two guest instructions where events may be
     /// delivered. Also called after every <see cref="OnSyscall"/> has returned is not guaranteed: the handler of a hypercall
     /// checks for events itself.</summary>

@@ -10,6 +10,12 @@ internal sealed unsafe partial class Interpreter
     private const ulong FeatureX87 = 1, FeatureSse = 2, FeatureAvx = 4, Features = 7;
     private const uint MxcsrMask = 0xFFFF;
     private const int AvxOffset = 576;
+
+    /// <summary>Bytes of an fxsave image up to the end of the x87 registers.</summary>
+    private const int X87ImageSize = 160;
+
+    /// <summary>Bit of the status word, also in the image's byte 2.</summary>
+    private const int ErrorSummary = 0x80;
     private const int XsaveSize = 832;
     private const ulong CompactFormat = 1UL << 63;
 
@@ -41,13 +47,28 @@ internal sealed unsafe partial class Interpreter
         ((delegate* unmanaged<byte*, void>)_fpuRestore)(image);
     }
 
-    private void InitialiseX87()
+    /// <summary>The x87 state after fninit, as the first bytes of an fxsave image.</summary>
+    public static byte[] CreateX87Image()
     {
-        Span<byte> initial = stackalloc byte[160];
-        initial.Clear();
-        BinaryPrimitives.WriteUInt16LittleEndian(initial, 0x37F);
-        LoadX87(initial);
+        byte[] image = new byte[X87ImageSize];
+        BinaryPrimitives.WriteUInt16LittleEndian(image, 0x37F);
+        return image;
     }
+
+    /// <summary>Makes an image the thread's x87 state, and the state it had the image.</summary>
+    /// <param name="image"><see cref="X87ImageSize"/> bytes.</param>
+    public void ExchangeX87(Span<byte> image)
+    {
+        Span<byte> live = stackalloc byte[X87ImageSize];
+        new Span<byte>(SaveX87(), X87ImageSize).CopyTo(live);
+        LoadX87(image);
+        live.CopyTo(image);
+    }
+
+    /// <summary>Whether the next waiting x87 instruction will raise #MF.</summary>
+    public bool IsX87ErrorPending => (SaveX87()[2] & ErrorSummary) != 0;
+
+    private void InitialiseX87() => LoadX87(CreateX87Image());
 
     private bool FxSave(ulong address)
     {
@@ -256,7 +277,6 @@ internal sealed unsafe partial class Interpreter
         Span<byte> image = stackalloc byte[108];
         image.Clear();
         Span<byte> current = new(SaveX87(), 160);
-        const int ErrorSummary = 0x80;
         if (waits && (current[2] & ErrorSummary) != 0)
         {
             _fault = new GuestException(GuestException.FloatingPoint);

@@ -68,7 +68,6 @@ internal sealed unsafe partial class Interpreter
         {
             length = 8;
             byte* image = SaveX87();
-            const int ErrorSummary = 0x80;
             if ((image[2] & ErrorSummary) != 0)
             {
                 _fault = new GuestException(GuestException.FloatingPoint);

@@ -3,7 +3,7 @@ namespace CooperativeLinux.Processor.Execution;
 /// <summary>Sizes and stress switches of the processor.</summary>
 public sealed record ProcessorOptions
 {
-    /// <summary>Bytes of translated code kept per vCPU; all of it is dropped when full.</summary>
+    /// <summary>Bytes of translated code kept per vCPU, half of them for each mode; what a mode has is dropped when its half is full.</summary>
     public int CodeCacheSize { get; init; } = 64 << 20;
 
     /// <summary>Most guest instructions in a block; 1 for tests. 1 to 256.</summary>
@@ -17,6 +17,9 @@ public sealed record ProcessorOptions
 
     /// <summary>Empties the TLB at every managed callback.</summary>
     public bool FlushAlways { get; init; }
+
+    /// <summary>Translates code anew at each address where a process maps it, instead of copying blocks.</summary>
+    public bool NeverMove { get; init; }
 
     /// <summary>Runs the independent verifier on every emitted block.</summary>
     public bool Verify { get; init; }

@@ -12,11 +12,17 @@ namespace CooperativeLinux.Processor.Execution;
 // Finding, translating and linking blocks, and the callbacks that do not return to their caller.
 public sealed unsafe partial class Vcpu
 {
+    /// <summary>Pages whose fetches are remembered, before all is forgotten: a guest can fetch from more without any code being made.</summary>
+    private const int MaxCodePages = 1 << 17;
+
     private readonly Dictionary<(ulong Page, ulong Frame), uint> _pageIds = [];
 
     // The first instruction at State.Rip runs as a careful block.
     private bool _careful;
     private bool _noStackWindow;
+
+    // Mode whose calls the pair stack mirrors.
+    private bool _pairsUser;
 
     // The careful block that was entered last runs under the trap flag: a debug exception follows it.
     private bool _stepping;
@@ -32,8 +38,9 @@ public sealed unsafe partial class Vcpu
     {
         Statistics.Links++;
         int number = (int)_engine->Argument;
-        BlockExit exit = _cache.Exits[number];
+        BlockExit exit = CurrentRegion.Exits[number];
         State->Rip = exit.Target;
+        _noStackWindow = exit.Variant == BlockVariant.NoStackWindow;
         long flushes = _cache.Flushes;
         Block? block = NextBlock();
         if (block == null)
@@ -44,7 +51,7 @@ public sealed unsafe partial class Vcpu
         bool samePage = ((exit.Target ^ exit.Owner.Key.Virtual) & ~0xFFFUL) == 0;
         bool checkedEntry = block.Key.User && !samePage;
         if (flushes == _cache.Flushes && exit.Owner.Key.Variant != BlockVariant.Careful && block.Key.Virtual == exit.Target && block.Key.User == exit.Owner.Key.User
-            && block.Key.Variant != BlockVariant.Careful
+            && block.Key.Variant != BlockVariant.Careful && (exit.Variant == BlockVariant.Normal || block.Key.Variant == exit.Variant)
             && (samePage || block.Key.User || Mmu.IsKernelHalf(exit.Target)))
         {
             _cache.Link(number, block, checkedEntry ? block.CheckedEntry : block.Entry);
@@ -86,7 +93,7 @@ public sealed unsafe partial class Vcpu
     internal nint OnEnvironment()
     {
         Statistics.EnvironmentCalls++;
-        Instruction instruction = _cache.Instructions[(int)_engine->Argument].Instruction;
+        Instruction instruction = CurrentRegion.Instructions[(int)_engine->Argument].Instruction;
         _environment.OnInstruction(this, instruction);
         _stepping &= State->Rip == instruction.NextIP;
         return Continue();
@@ -129,13 +136,18 @@ public sealed unsafe partial class Vcpu
                 exception = new GuestException(GuestException.DivideError);
                 break;
             case FaultKind.FloatingPoint:
-                exception = new GuestException(IsX87At(State->Rip) ? GuestException.FloatingPoint : GuestException.SimdFloatingPoint);
+                exception = new GuestException(_interpreter.IsX87ErrorPending && IsX87At(State->Rip) ? GuestException.FloatingPoint : GuestException.SimdFloatingPoint);
                 break;
             case FaultKind.AccessViolation when fault.Address - (ulong)_code.Poison >= CodeMemory.GuardSize:
                 throw new InvalidOperationException($"Host access to {fault.Address:x} in a block at {State->Rip:x}.");
             case FaultKind.AccessViolation or FaultKind.Bus or FaultKind.GeneralProtection:
                 // Every confined address is mapped, but for the poison page: what is left is alignment and non-canonical stacks.
                 exception = new GuestException(GuestException.GeneralProtection);
+                break;
+            case FaultKind.IllegalInstruction:
+                // In the guest's set, but not in this host's.
+                CountUndefined();
+                exception = new GuestException(GuestException.InvalidOpcode);
                 break;
             default:
                 throw new InvalidOperationException($"Host fault {fault.Kind} in a block at {State->Rip:x}.");
@@ -164,6 +176,9 @@ public sealed unsafe partial class Vcpu
         _environment.OnException(this, exception);
     }
 
+    // Where the block is that called.
+    private CodeRegion CurrentRegion => _cache.Of(State->UserMode != 0);
+
     private nint ExitCode() => (nint)(_code.Code + _stubs.Exit);
 
     private nint EntryOf(Block block)
@@ -188,10 +203,13 @@ public sealed unsafe partial class Vcpu
 
     private nint Enter(Block block, BranchTable table)
     {
-        if (_resetPairs)
+        // A return in user mode must not find the landing of a kernel's call, nor the reverse.
+        bool user = State->UserMode != 0;
+        if (_resetPairs || _pairsUser != user)
         {
             _engine->ResumeRsp = _engine->PairBase;
             _resetPairs = false;
+            _pairsUser = user;
         }
 
         _engine->BranchTable = (ulong)table.Pointer;
@@ -259,6 +277,11 @@ public sealed unsafe partial class Vcpu
                 _mmu.SetUserRoot(UserRoot);
             }
 
+            if ((user ? Math.Max(_pageIds.Count, _mmu.Current.UserCodePages.Count) : _mmu.KernelCodePages.Count) > MaxCodePages)
+            {
+                FlushCode(user);
+            }
+
             if (!TryFetch(rip, user, out byte* page, out ulong frame, out GuestException fault))
             {
                 Raise(fault);
@@ -297,9 +320,14 @@ public sealed unsafe partial class Vcpu
 
     private Block? Translate(in BlockKey key, byte* page)
     {
-        if (_cache.FreeBytes < BlockEmitter.MaxBlockBytes)
+        if (_cache.Of(key.User).FreeBytes < BlockEmitter.MaxBlockBytes)
         {
-            FlushCode();
+            FlushCode(key.User);
+        }
+
+        if (TryMove(key, out Block? moved))
+        {
+            return moved;
         }
 
         int offset = (int)(key.Virtual & 0xFFF);
@@ -331,18 +359,7 @@ public sealed unsafe partial class Vcpu
         }
 
         uint pageId = key.User ? PageId(key.Virtual & ~0xFFFUL, key.Physical >> 12) : 0;
-        int start = _asm.Position;
-        Block block;
-        try
-        {
-            block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId, TlbContext.PageSlot(key.Virtual));
-        }
-        catch (InvalidOperationException)
-        {
-            _asm.Position = start;
-            throw;
-        }
-
+        Block block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId);
         if (_options.Verify)
         {
             Verify(block, pageId);
@@ -358,6 +375,39 @@ public sealed unsafe partial class Vcpu
         return block;
     }
 
+    // The same bytes were translated for another address: the block is a copy of what came of it.
+    private bool TryMove(in BlockKey key, out Block? block)
+    {
+        block = null;
+        if (!key.User || _options.NeverMove || key.Virtual < BlockTemplate.LowestAddress || _cache.FindTemplate(key) is not BlockTemplate template)
+        {
+            return false;
+        }
+
+        if (template.SecondFrame != 0)
+        {
+            // Whatever is wrong there, translating the block will find it.
+            ulong next = (key.Virtual | 0xFFF) + 1;
+            if (!TryFetch(next, user: true, out _, out ulong frame, out _) || frame != template.SecondFrame)
+            {
+                return false;
+            }
+        }
+
+        uint pageId = PageId(key.Virtual & ~0xFFFUL, key.Physical >> 12);
+        CodeRegion region = _cache.Of(user: true);
+        _asm.Position = region.Position;
+        block = template.Place(key, pageId, region, _asm);
+        _cache.Add(block);
+        if (_options.Verify)
+        {
+            Verify(block, pageId);
+        }
+
+        Statistics.BlocksMoved++;
+        return true;
+    }
+
     private uint PageId(ulong page, ulong frame)
     {
         if (!_pageIds.TryGetValue((page, frame), out uint id))
@@ -369,16 +419,22 @@ public sealed unsafe partial class Vcpu
         return id;
     }
 
-    private void FlushCode()
+    private void FlushCode(bool user)
     {
         Statistics.CacheFlushes++;
-        _cache.Clear();
-        _pageIds.Clear();
-        _kernelBranches.Clear();
-        _mmu.KernelCodePages.Clear();
-        foreach (TlbContext context in _mmu.Contexts)
+        _cache.Clear(user);
+        if (user)
         {
-            context.ClearUserCode();
+            _pageIds.Clear();
+            foreach (TlbContext context in _mmu.Contexts)
+            {
+                context.ClearUserCode();
+            }
+        }
+        else
+        {
+            _kernelBranches.Clear();
+            _mmu.KernelCodePages.Clear();
         }
 
         _resetPairs = true;
@@ -387,14 +443,15 @@ public sealed unsafe partial class Vcpu
     private FaultPoint FindFaultPoint(Block block, int hostOffset)
     {
         FaultPoint found = new(0, 0, false, 255);
+        List<FaultPoint> points = _cache.Of(block.Key.User).FaultPoints;
         for (int i = block.FirstFaultPoint; i < block.FirstFaultPoint + block.FaultPointCount; i++)
         {
-            if (_cache.FaultPoints[i].HostOffset > hostOffset)
+            if (points[i].HostOffset > hostOffset)
             {
                 break;
             }
 
-            found = _cache.FaultPoints[i];
+            found = points[i];
         }
 
         return found;
@@ -434,7 +491,7 @@ public sealed unsafe partial class Vcpu
         State->ArithmeticFlags = ((image >> 8) & 0xD5) | ((image & 1) << 11);
     }
 
-    // Whether the instruction belongs to the x87 and MMX world, whose exceptions are #MF.
+    // Whether the instruction belongs to the x87 and MMX world, where a pending exception is #MF. Conversions to MMX have SIMD exceptions, too.
     private bool IsX87At(ulong rip)
     {
         Instruction instruction = DecodeAt(rip);
@@ -467,7 +524,12 @@ public sealed unsafe partial class Vcpu
     private void CountUndefined()
     {
         Instruction instruction = DecodeAt(State->Rip);
-        string name = instruction.IsInvalid ? "(no instruction)" : instruction.Mnemonic.ToString();
-        Statistics.Undefined[name] = Statistics.Undefined.GetValueOrDefault(name) + 1;
+        string name = instruction.IsInvalid ? NoInstruction : instruction.Mnemonic.ToString();
+        long before = Statistics.Undefined.GetValueOrDefault(name);
+        Statistics.Undefined[name] = before + 1;
+        if (before == 0)
+        {
+            _environment.OnUndefined(this, name);
+        }
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using CooperativeLinux.Processor.Cache;
+using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
 
@@ -202,8 +203,13 @@ public sealed unsafe partial class Vcpu
     internal nint OnAccess()
     {
         Statistics.AccessMisses++;
-        AccessSite site = _cache.Sites[(int)_engine->Argument];
+        AccessSite site = CurrentRegion.Sites[(int)_engine->Argument];
         ulong address = _engine->Scratch0;
+        if (site.IsGroup)
+        {
+            return OnGroup(site, address);
+        }
+
         ulong window = StackWindow;
         if ((address & 0xFFF) + (ulong)site.Size > 4096)
         {
@@ -228,7 +234,7 @@ public sealed unsafe partial class Vcpu
     internal nint OnStackWindow()
     {
         Statistics.StackMisses++;
-        AccessSite site = _cache.Sites[(int)_engine->Argument];
+        AccessSite site = CurrentRegion.Sites[(int)_engine->Argument];
         ulong address = _engine->Scratch0 + StackWindow;
         bool fits = (address & 0xFFF) + (ulong)site.Size <= 4096 && Mmu.IsCanonical(address);
         if (fits && TryOpenWindow(address, site.Write))
@@ -242,10 +248,50 @@ public sealed unsafe partial class Vcpu
         return Continue();
     }
 
+    // Several accesses in one page, or each by itself: nothing is decided here that only one of them may do.
+    private nint OnGroup(in AccessSite site, ulong address)
+    {
+        if ((address & 0xFFF) + (ulong)site.Size <= 4096 && TryResolvePage(address, site.Write, site.Bank, out byte* page))
+        {
+            _engine->Scratch0 = (ulong)(page + (address & 0xFFF));
+        }
+        else
+        {
+            *(ulong*)_engine->ResumeRsp += Stubs.JumpBytes;
+        }
+
+        return 0;
+    }
+
+    // A page that can be accessed without further ado.
+    private bool TryResolvePage(ulong address, bool write, int bank, out byte* page)
+    {
+        page = null;
+        bool user = State->UserMode != 0;
+        TlbArray array = (user ? TlbArray.UserRead : TlbArray.KernelRead) + (write ? 1 : 0);
+        if (!Mmu.IsCanonical(address))
+        {
+            return false;
+        }
+
+        if (!_mmu.Find(array, address, out page))
+        {
+            if (_environment.IsReserved(address) || !Walk(address, write, execute: false, user, out Translation translation)
+                || translation.HostPage == null || (write && _cache.IsCode(translation.Frame)))
+            {
+                return false;
+            }
+
+            page = translation.HostPage;
+        }
+
+        Fill(bank, array, address, page, out _);
+        return true;
+    }
+
     // An operand over a page border is copied; a written one goes back by OnBounceFinish.
     private nint OnCrossing(in AccessSite site, ulong address)
     {
-        const int JumpBackBytes = 5;
         Statistics.Crossings++;
         ulong window = StackWindow;
         if (site.Write && !site.CanBounce)
@@ -265,7 +311,7 @@ public sealed unsafe partial class Vcpu
 
         if (site.Write)
         {
-            *(ulong*)_engine->ResumeRsp += JumpBackBytes;
+            *(ulong*)_engine->ResumeRsp += Stubs.JumpBytes;
         }
 
         return 0;
@@ -273,7 +319,7 @@ public sealed unsafe partial class Vcpu
 
     internal nint OnBounce()
     {
-        AccessSite site = _cache.Sites[(int)_engine->Argument];
+        AccessSite site = CurrentRegion.Sites[(int)_engine->Argument];
         ulong address = _engine->Scratch0;
         _bounceLength = 0;
         if ((address & 0xFFF) + (ulong)site.Size > 4096)
@@ -336,7 +382,7 @@ public sealed unsafe partial class Vcpu
     internal nint OnInterpret()
     {
         Statistics.Interpreted++;
-        (Instruction instruction, Block owner) = _cache.Instructions[(int)_engine->Argument];
+        (Instruction instruction, Block owner) = CurrentRegion.Instructions[(int)_engine->Argument];
         ulong window = StackWindow;
         if (!_interpreter.Execute(instruction, out GuestException fault, out bool finished))
         {
@@ -397,7 +443,7 @@ public sealed unsafe partial class Vcpu
 
         if (!Walk(address, write, execute: false, user, out Translation translation))
         {
-            if (write && !user && TryTableWrite(address, translation, out host))
+            if (write && !user && TryTableWrite(address, size, translation, out host))
             {
                 return true;
             }
@@ -448,11 +494,12 @@ public sealed unsafe partial class Vcpu
         return _mmu.Tables.TryWalk(root, address, write, execute, user, _mmu.Current.Bit, out translation);
     }
 
-    // A kernel's write to a live level-1 table through its read-only mapping.
-    private bool TryTableWrite(ulong address, in Translation translation, out byte* host)
+    // A kernel's write to a live level-1 table through its read-only mapping. Not through a user's mapping: a frame that was a
+    // table once may be a page there that is shared until it is written.
+    private bool TryTableWrite(ulong address, int size, in Translation translation, out byte* host)
     {
         host = null;
-        if ((translation.Error & PageFaultCode.Present) == 0)
+        if ((translation.Error & PageFaultCode.Present) == 0 || !Mmu.IsKernelHalf(address))
         {
             return false;
         }
@@ -465,10 +512,13 @@ public sealed unsafe partial class Vcpu
 
         Statistics.TableWrites++;
         byte* page = Memory.FramePointer(translation.Frame);
-        int offset = (int)(address & 0xFF8);
-        ulong entryAddress = (translation.Frame << 12) | (uint)offset;
-        _mmu.EntryChanged(entryAddress, *(ulong*)(page + offset), 0);
-        host = page + (address & 0xFFF);
+        int first = (int)(address & 0xFFF);
+        for (int offset = first & ~7; offset < first + size; offset += 8)
+        {
+            _mmu.EntryChanged((translation.Frame << 12) | (uint)offset, *(ulong*)(page + offset), 0);
+        }
+
+        host = page + first;
         return true;
     }
 
@@ -491,19 +541,19 @@ public sealed unsafe partial class Vcpu
         ulong pageAddress = address & ~0xFFFUL;
         if (user)
         {
-            _engine->UserStackPage = pageAddress;
+            _engine->UserStackNegative = 0 - pageAddress;
             _engine->UserStackDelta = (ulong)page - pageAddress;
         }
         else
         {
-            _engine->KernelStackPage = pageAddress;
+            _engine->KernelStackNegative = 0 - pageAddress;
             _engine->KernelStackDelta = (ulong)page - pageAddress;
         }
 
         return true;
     }
 
-    private ulong StackWindow => State->UserMode != 0 ? _engine->UserStackPage : _engine->KernelStackPage;
+    private ulong StackWindow => 0 - (State->UserMode != 0 ? _engine->UserStackNegative : _engine->KernelStackNegative);
 
     private bool TryFetch(ulong address, bool user, out byte* page, out ulong frame, out GuestException fault)
     {
@@ -553,7 +603,8 @@ public sealed unsafe partial class Vcpu
 
         if (user)
         {
-            ((uint*)_mmu.Current.PageSlots)[TlbContext.PageSlot(address)] = PageId(pageAddress, frame);
+            uint id = PageId(pageAddress, frame);
+            ((uint*)_mmu.Current.PageSlots)[TlbContext.PageSlot(id)] = id;
         }
 
         return true;

@@ -19,6 +19,9 @@ public enum AccessKind
 /// <summary>One virtual processor: its state, its TLB, its translated code, and the loop that runs it.</summary>
 public sealed unsafe partial class Vcpu : IDisposable
 {
+    /// <summary>Stands for the mnemonic where bytes are no instruction of any x86-64 processor.</summary>
+    public const string NoInstruction = "(no instruction)";
+
     private readonly IVcpuEnvironment _environment;
     private readonly ProcessorOptions _options;
     private readonly CodeMemory _code;
@@ -33,6 +36,7 @@ public sealed unsafe partial class Vcpu : IDisposable
     private readonly Mmu _mmu;
     private readonly Interpreter _interpreter;
     private readonly BranchTable _kernelBranches;
+    private readonly byte[] _x87 = Interpreter.CreateX87Image();
 
     // Knows nothing: under the trap flag every branch must come back.
     private readonly BranchTable _noBranches;
@@ -55,6 +59,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         _handle = GCHandle.Alloc(this, GCHandleType.Weak);
         _asm = new Assembler(_code.CodeWritable, _code.Code, _code.Data);
         _stubs = new Stubs(_asm, OperatingSystem.IsWindows());
+        _asm.StubsEnd = _stubs.End;
         _cache = new CodeCache(_asm, memory, (_stubs.End + 63) & ~63, _code.CodeSize, _stubs.ReturnMiss) { Dropping = OnBlockDropped };
         InstructionPolicy policy = new();
         _decoder = new BlockDecoder(policy);
@@ -95,7 +100,11 @@ public sealed unsafe partial class Vcpu : IDisposable
             _resetPairs = false;
             _stepping = false;
             nint target = Continue();
+
+            // The x87 state is the guest's while it runs, and in the handlers; outside it is the thread's own again.
+            _interpreter.ExchangeX87(_x87);
             ((delegate* unmanaged<nint, void>)(_code.Code + _stubs.Enter))(target);
+            _interpreter.ExchangeX87(_x87);
         }
         finally
         {
@@ -165,6 +174,7 @@ public sealed unsafe partial class Vcpu : IDisposable
 public sealed class ProcessorStatistics
 {
     public long BlocksTranslated { get; internal set; }
+    public long BlocksMoved { get; internal set; }
     public long BlocksVerified { get; internal set; }
     public long InstructionsTranslated { get; internal set; }
     public long BlocksDropped { get; internal set; }

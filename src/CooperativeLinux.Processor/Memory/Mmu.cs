@@ -226,6 +226,11 @@ internal sealed unsafe class Mmu : IDisposable
     /// <summary>Takes a page out of everything through which it could be written unnoticed.</summary>
     public void ForgetWritable(byte* hostPage)
     {
+        if (!_second.MayBeWritable(hostPage))
+        {
+            return;
+        }
+
         MarkOthersStale(keepSecond: true);
         Current.ForgetWritable(hostPage);
         _second.ForgetWritable(hostPage);
@@ -235,9 +240,10 @@ internal sealed unsafe class Mmu : IDisposable
     public void ClearStackWindows()
     {
         // No access can pass with this page unless its address is non-canonical, and then it meets the poison page.
+        // It is its own negative.
         const ulong Nowhere = 0x8000_0000_0000_0000;
-        _engine->KernelStackPage = Nowhere;
-        _engine->UserStackPage = Nowhere;
+        _engine->KernelStackNegative = Nowhere;
+        _engine->UserStackNegative = Nowhere;
         _engine->KernelStackDelta = (ulong)_poison - Nowhere;
         _engine->UserStackDelta = (ulong)_poison - Nowhere;
     }
@@ -286,7 +292,7 @@ internal sealed unsafe class Mmu : IDisposable
         }
 
         ulong page = address & ~0xFFFUL;
-        if (_engine->KernelStackPage == page || _engine->UserStackPage == page)
+        if (_engine->KernelStackNegative == 0 - page || _engine->UserStackNegative == 0 - page)
         {
             ClearStackWindows();
         }

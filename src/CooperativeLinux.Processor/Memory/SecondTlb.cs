@@ -8,14 +8,16 @@ namespace CooperativeLinux.Processor.Memory;
 /// </summary>
 internal sealed unsafe class SecondTlb : IDisposable
 {
-    public const int Entries = 2048;
+    public const int Entries = 8192;
     public const int ArrayBytes = Entries * 16;
 
     /// <summary>The index is page number ^ (page number >> this), modulo the entries.</summary>
-    public const int FoldShift = 11;
+    public const int FoldShift = 13;
 
     private const uint MaxGeneration = 4095;
 
+    // Whether a host page was ever entered for writing, by a hash: most pages that code is translated from were not.
+    private readonly bool[] _written = new bool[1 << 16];
     private readonly byte* _memory;
     private uint _lastGeneration;
 
@@ -45,6 +47,11 @@ internal sealed unsafe class SecondTlb : IDisposable
 
     public void Fill(TlbArray array, ulong address, uint generation, byte* hostPage)
     {
+        if (array is TlbArray.KernelWrite or TlbArray.UserWrite)
+        {
+            _written[(ushort)((ulong)hostPage >> 12)] = true;
+        }
+
         ulong* entry = Entry(array, address);
         entry[0] = (address & ~0xFFFUL) | generation;
         entry[1] = (ulong)hostPage;
@@ -63,6 +70,9 @@ internal sealed unsafe class SecondTlb : IDisposable
             }
         }
     }
+
+    /// <summary>Whether a host page may be in an array for writing, here or in the first TLB.</summary>
+    public bool MayBeWritable(byte* hostPage) => _written[(ushort)((ulong)hostPage >> 12)];
 
     public void ForgetWritable(byte* hostPage)
     {

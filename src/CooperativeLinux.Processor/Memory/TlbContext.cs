@@ -22,7 +22,7 @@ internal enum TlbArray
 /// </remarks>
 internal sealed unsafe class TlbContext : IDisposable
 {
-    public const int TlbBits = 7;
+    public const int TlbBits = 9;
     public const int TlbEntries = 1 << TlbBits;
     public const int TlbBytes = TlbEntries * 16;
 
@@ -32,7 +32,9 @@ internal sealed unsafe class TlbContext : IDisposable
 
     /// <summary>Arrays in all: kind * Banks + bank.</summary>
     public const int ArrayCount = 4 * Banks;
-    public const int PageSlotCount = 1024;
+
+    /// <summary>Slots for checked code pages; each id has one, so that only programs with more pages of code share them.</summary>
+    public const int PageSlotCount = 4096;
 
     private const int SlotsOffset = ArrayCount * TlbBytes;
     private const int TotalBytes = SlotsOffset + (PageSlotCount * 4);
@@ -76,7 +78,8 @@ internal sealed unsafe class TlbContext : IDisposable
 
     public byte* Array(int index) => _memory + (index * TlbBytes);
 
-    public static int PageSlot(ulong address) => (int)((address >> 12) ^ (address >> 22)) & (PageSlotCount - 1);
+    /// <summary>The slot that holds a page's id once the page was checked.</summary>
+    public static int PageSlot(uint pageId) => (int)pageId & (PageSlotCount - 1);
 
     public void Fill(TlbArray array, int bank, ulong address, byte* hostPage)
     {

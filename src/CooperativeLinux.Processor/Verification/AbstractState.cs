@@ -9,6 +9,9 @@ internal enum ValueKind : byte
     /// <summary>0 … High.</summary>
     Bounded,
 
+    /// <summary>T1: Low, which a stub compares offsets in a page with.</summary>
+    WindowBound,
+
     /// <summary>T1: a multiple of 8.</summary>
     TableOffset,
 
@@ -36,6 +39,9 @@ internal enum ValueKind : byte
     /// <summary>T1: byte offset of the TLB entry that the address in T0 selects.</summary>
     EntryOffset,
 
+    /// <summary>T0 or T1: the base register + Offset.</summary>
+    BaseAddress,
+
     /// <summary>T0: address - page address in the entry that T1 points to.</summary>
     PageOffset,
 
@@ -58,6 +64,22 @@ internal enum ValueKind : byte
 
     /// <summary>Distance from guest to host addresses in the stack window.</summary>
     StackDelta,
+
+    /// <summary>rcx: the negative of the stack window's page.</summary>
+    StackNegative,
+
+    /// <summary>T0 or rcx: whole pages between the window and guest rsp + Low.</summary>
+    PageDistance,
+
+    /// <summary>rcx: the sum of those of guest rsp + Low and guest rsp + High.</summary>
+    PageDistances,
+
+    /// <summary>T0: the host page of the entry that T1 points to; the address in the base register + Offset lies in its page, with High
+    /// bytes from there.</summary>
+    BasePage,
+
+    /// <summary>Distance from guest to host addresses for bytes Low … High-1 off the base register.</summary>
+    BaseDelta,
 
     /// <summary>The ids of checked code pages.</summary>
     PageSlots,
@@ -87,7 +109,9 @@ internal enum ValueKind : byte
 }
 
 /// <summary>What is known of a scratch register's value.</summary>
-internal readonly record struct Value(ValueKind Kind, int Low = 0, int High = 0, bool Write = false)
+/// <param name="Base">The register that an address was computed from, as its x86 number + 1; 0: none, or it has changed.</param>
+/// <param name="Offset">Distance of the address from that register.</param>
+internal readonly record struct Value(ValueKind Kind, int Low = 0, int High = 0, bool Write = false, byte Base = 0, int Offset = 0)
 {
     public static readonly Value Guest = new(ValueKind.Guest);
     public static readonly Value Secret = new(ValueKind.Secret);
@@ -102,14 +126,19 @@ internal readonly record struct Value(ValueKind Kind, int Low = 0, int High = 0,
             return a;
         }
 
+        if (a.Kind == ValueKind.BaseDelta && b.Kind == ValueKind.BaseDelta && a.Base == b.Base)
+        {
+            return a with { Low = Math.Max(a.Low, b.Low), High = Math.Min(a.High, b.High), Write = a.Write && b.Write };
+        }
+
         if (a.Kind == b.Kind)
         {
             switch (a.Kind)
             {
                 case ValueKind.Bounded:
-                    return a with { High = Math.Max(a.High, b.High) };
+                    return new Value(ValueKind.Bounded, 0, Math.Max(a.High, b.High));
                 case ValueKind.CheckedOffset:
-                    return a with { High = Math.Min(a.High, b.High) };
+                    return new Value(ValueKind.CheckedOffset, 0, Math.Min(a.High, b.High));
                 case ValueKind.Pointer:
                     return new Value(ValueKind.Pointer, Math.Max(a.Low, b.Low), Math.Min(a.High, b.High), a.Write && b.Write);
             }
@@ -137,6 +166,13 @@ internal enum FlagFact : byte
     BranchTarget,
 }
 
+/// <summary>The kept distances, by slot.</summary>
+[System.Runtime.CompilerServices.InlineArray(Analysis.BaseGroups.Slots)]
+internal struct BaseDeltas
+{
+    private Value _first;
+}
+
 /// <summary>What holds before a host instruction, on all paths that lead there.</summary>
 internal struct AbstractState
 {
@@ -155,6 +191,14 @@ internal struct AbstractState
     /// <summary>Bytes of the stack window known to be accessible, relative to guest rsp: [StackLow, StackHigh).</summary>
     public int StackLow;
     public int StackHigh;
+
+    /// <summary>What was kept of distances from guest to host addresses off a register.</summary>
+    public BaseDeltas Deltas;
+
+    /// <summary>While flags are saved or restored, rax is kept in memory: it is there, and it is not in rax now. What is known relative to
+    /// rax holds again when it is back.</summary>
+    public bool RaxKept;
+    public bool RaxAway;
 
     public FlagFact Flags;
     public int FlagBound;
@@ -230,6 +274,7 @@ internal struct AbstractState
     {
         StackLow -= change;
         StackHigh -= change;
+        LosePageDistances();
         if (T0.Kind is ValueKind.StackAddress or ValueKind.StackOffset)
         {
             T0 = T0 with { Low = T0.Low - change };
@@ -241,9 +286,80 @@ internal struct AbstractState
     {
         StackLow = 0;
         StackHigh = 0;
+        LosePageDistances();
         if (T0.Kind is ValueKind.StackAddress or ValueKind.StackOffset)
         {
             SetT0(Value.Guest);
+        }
+    }
+
+    /// <summary>Whether what is known relative to a register may be used.</summary>
+    public readonly bool IsBase(byte register) => register != VerifiedRegisters.Rax || !RaxAway;
+
+    /// <summary>rax was stored where it is kept.</summary>
+    public void KeepRax()
+    {
+        DropRax();
+        RaxKept = true;
+    }
+
+    /// <summary>What is kept is not rax any more.</summary>
+    public void DropRax()
+    {
+        RaxKept = false;
+        if (RaxAway)
+        {
+            RaxAway = false;
+            LoseBase(VerifiedRegisters.Rax);
+        }
+    }
+
+    /// <summary>A register has changed: what is known relative to it is lost.</summary>
+    public void LoseBase(byte register)
+    {
+        if (register == VerifiedRegisters.Rax && RaxKept)
+        {
+            RaxAway = true;
+            return;
+        }
+
+        byte number = (byte)(register + 1);
+        T0 = WithoutBase(T0, number);
+        T1 = WithoutBase(T1, number);
+        for (int slot = 0; slot < Analysis.BaseGroups.Slots; slot++)
+        {
+            if (Deltas[slot].Base == number)
+            {
+                Deltas[slot] = default;
+            }
+        }
+    }
+
+    private static Value WithoutBase(in Value value, byte number)
+    {
+        if (value.Base != number)
+        {
+            return value;
+        }
+
+        return value.Kind switch
+        {
+            ValueKind.BaseAddress => Value.Guest,
+            ValueKind.BasePage or ValueKind.BaseDelta => Value.Secret,
+            _ => value with { Base = 0, Offset = 0 },
+        };
+    }
+
+    private void LosePageDistances()
+    {
+        if (T0.Kind == ValueKind.PageDistance)
+        {
+            T0 = Value.Secret;
+        }
+
+        if (Rcx.Kind is ValueKind.PageDistance or ValueKind.PageDistances)
+        {
+            Rcx = Value.Secret;
         }
     }
 
@@ -252,8 +368,18 @@ internal struct AbstractState
     public bool Join(in AbstractState other)
     {
         AbstractState old = this;
-        T0 = Value.Join(T0, other.T0);
-        T1 = Value.Join(T1, other.T1);
+        AbstractState joined = other;
+        if (RaxAway || joined.RaxAway)
+        {
+            DropRax();
+            LoseBase(VerifiedRegisters.Rax);
+            joined.DropRax();
+            joined.LoseBase(VerifiedRegisters.Rax);
+        }
+
+        RaxKept &= joined.RaxKept;
+        T0 = Value.Join(T0, joined.T0);
+        T1 = Value.Join(T1, joined.T1);
         Rcx = Value.Join(Rcx, other.Rcx);
         StackLow = Math.Max(StackLow, other.StackLow);
         StackHigh = Math.Min(StackHigh, other.StackHigh);
@@ -278,11 +404,21 @@ internal struct AbstractState
             Depth = 2;
         }
 
+        bool deltasChanged = false;
+        for (int slot = 0; slot < Analysis.BaseGroups.Slots; slot++)
+        {
+            Value both = Deltas[slot] == joined.Deltas[slot] ? Deltas[slot]
+                : Deltas[slot].Base != 0 && Deltas[slot].Base == joined.Deltas[slot].Base ? Value.Join(Deltas[slot], joined.Deltas[slot])
+                : default;
+            deltasChanged |= both != Deltas[slot];
+            Deltas[slot] = both;
+        }
+
         Admitted &= other.Admitted;
         Polled &= other.Polled;
         HasRoom &= other.HasRoom;
         HasTarget &= other.HasTarget;
-        return T0 != old.T0 || T1 != old.T1 || Rcx != old.Rcx || StackLow != old.StackLow || StackHigh != old.StackHigh || Flags != old.Flags
+        return deltasChanged || RaxKept != old.RaxKept || RaxAway != old.RaxAway || T0 != old.T0 || T1 != old.T1 || Rcx != old.Rcx || StackLow != old.StackLow || StackHigh != old.StackHigh || Flags != old.Flags
             || Argument != old.Argument || Depth != old.Depth || Admitted != old.Admitted || Polled != old.Polled
             || HasRoom != old.HasRoom || HasTarget != old.HasTarget;
     }

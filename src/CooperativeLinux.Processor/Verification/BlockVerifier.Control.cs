@@ -14,6 +14,8 @@ internal sealed partial class BlockVerifier
     // More do not fit in the bounce buffer at every alignment.
     private const int MaxOperandBytes = 128;
 
+    private const int MaxAccessBytes = 512;
+
     private int StepControl(int index, in Instruction instruction, ref AbstractState state)
     {
         if (state.Parked != 0)
@@ -68,7 +70,7 @@ internal sealed partial class BlockVerifier
                 return NotAnInstruction;
             }
 
-            target = IndexOf(_cache.Exits[exit].Cold);
+            target = IndexOf(_region.Exits[exit].Cold);
         }
         else if (OffsetOf(instruction.NearBranchTarget) == _stubs.BranchMiss)
         {
@@ -133,6 +135,11 @@ internal sealed partial class BlockVerifier
             case ValueKind.PageIdDifference or ValueKind.TargetDifference:
                 taken.Admitted = true;
                 break;
+            case ValueKind.PageDistances when next.Rcx.High - next.Rcx.Low is >= 0 and < PageBytes:
+                // Both ends lie in the window's page, and so does what is between them.
+                taken.StackLow = next.Rcx.Low;
+                taken.StackHigh = next.Rcx.High + 1;
+                break;
             case ValueKind.PollClear:
                 next.Polled = true;
                 break;
@@ -153,7 +160,7 @@ internal sealed partial class BlockVerifier
         int length = PageBytes - bound;
         if (state.T0.Kind == ValueKind.PageOffset)
         {
-            state.T0 = new Value(ValueKind.CheckedOffset, 0, length);
+            state.T0 = new Value(ValueKind.CheckedOffset, 0, length, Base: state.T0.Base, Offset: state.T0.Offset);
         }
         else
         {
@@ -167,7 +174,7 @@ internal sealed partial class BlockVerifier
         int exit = _instructions[index].Exit;
         if (exit != NoExit)
         {
-            return CanLeave(index, state) ? IndexOf(_cache.Exits[exit].Cold) : NotAnInstruction;
+            return CanLeave(index, state) ? IndexOf(_region.Exits[exit].Cold) : NotAnInstruction;
         }
 
         int offset = OffsetOf(instruction.NearBranchTarget);
@@ -288,7 +295,7 @@ internal sealed partial class BlockVerifier
         // A guest's call goes to another block, to out-of-line code that finds it, or to the stub that does.
         int offset = OffsetOf(instruction.NearBranchTarget);
         int exit = _instructions[index].Exit;
-        int target = exit != NoExit ? IndexOf(_cache.Exits[exit].Cold) : IndexOf(offset);
+        int target = exit != NoExit ? IndexOf(_region.Exits[exit].Cold) : IndexOf(offset);
         if (target == NotAnInstruction && offset != _stubs.Dispatch)
         {
             return CallStub(index, offset, ref state) ? index + 1 : NotAnInstruction;
@@ -325,11 +332,13 @@ internal sealed partial class BlockVerifier
     //   Access       T0: guest address -> host address of the site's bytes. The stack window stays as it is.
     //                The stubs for a kind and a size, which come before it: T1 is the entry that T0 selects in an array of that
     //                kind, which they fill; T0: as before, or host address of so many bytes with the rights of the kind.
-    //   StackWindow  T0: offset in the window -> the same. The site's bytes from there lie in the window.
+    //                If the site is of a group, execution may go on behind the jump that follows, without any of that.
     //                If the site can bounce, execution may go on behind the jump that follows; T0: address of a copy then.
+    //   StackWindow  A stub in front of it. T0: offset in the window, T1: page size - the site's bytes -> T0: guest data. The site's
+    //                bytes from there lie in the window, or execution goes on behind the jump that follows.
     //   Bounce       T0: guest address -> host address of the site's bytes or of a copy.
     //   BounceFinish T0 is lost. The stack window stays as it is.
-    //   Interpret    T0 is lost.
+    //   Interpret    T0 is lost. The stubs for repeated string instructions come before it.
     private bool CallStub(int index, int offset, ref AbstractState state)
     {
         bool isLookup = _accessStubs.TryGetValue(offset, out AccessStub lookup);
@@ -353,12 +362,18 @@ internal sealed partial class BlockVerifier
             int size = isLookup ? Math.Min(site.Size, lookup.Size) : site.Size;
             bool write = site.Write && (!isLookup || lookup.Write);
             bool keepsWindow = offset != _stubs.Callback(CallbackKind.Bounce);
+            Value address = state.T0;
             AfterCallback(ref state, keepsWindow);
-            state.T0 = new Value(ValueKind.Pointer, 0, size, write);
-            return !site.CanBounce || !keepsWindow || TryPushBounced(index, state);
+            if (site.IsGroup && !TryPushBehindJump(index, state))
+            {
+                return false;
+            }
+
+            state.T0 = new Value(ValueKind.Pointer, 0, size, write, BaseOf(address), address.Offset);
+            return site.IsGroup || !site.CanBounce || !keepsWindow || TryPushBehindJump(index, state);
         }
 
-        if (offset == _stubs.Callback(CallbackKind.StackWindow))
+        if (offset == _stubs.StackWindow(IsUser))
         {
             if (!TryOwnSite(state, stack: true, out AccessSite site))
             {
@@ -370,34 +385,54 @@ internal sealed partial class BlockVerifier
                 return Fail(index, "T0 is not an offset in the stack window");
             }
 
+            if (state.T1 != new Value(ValueKind.WindowBound, PageBytes - site.Size))
+            {
+                return Fail(index, "T1 is not the bound of the site");
+            }
+
             int low = state.T0.Low;
             AfterCallback(ref state, keepsWindow: false);
             state.T0 = Value.Guest;
+            if (!TryPushBehindJump(index, state))
+            {
+                return false;
+            }
+
             state.StackLow = low;
             state.StackHigh = low + site.Size;
             return true;
         }
 
-        if (offset == _stubs.Callback(CallbackKind.Interpret) && !IsOwnInstruction(state))
+        bool interprets = offset == _stubs.Callback(CallbackKind.Interpret) || IsStringStub(offset);
+        if (interprets && !IsOwnInstruction(state))
         {
             return Fail(index, "argument is not an instruction of this block");
         }
 
-        if (offset == _stubs.Callback(CallbackKind.Interpret) || offset == _stubs.Callback(CallbackKind.BounceFinish))
+        if (interprets || offset == _stubs.Callback(CallbackKind.BounceFinish))
         {
             AfterCallback(ref state, keepsWindow: offset == _stubs.Callback(CallbackKind.BounceFinish));
+            if (interprets)
+            {
+                // Guest registers may have changed.
+                state.Deltas = default;
+            }
+
             return true;
         }
 
         return Fail(index, "call to a place that is not allowed");
     }
 
-    // The callback skips exactly one jmp rel32.
-    private bool TryPushBounced(int index, in AbstractState state)
+    // One for the block's mode: its right to memory.
+    private bool IsStringStub(int offset) => _stringStubs[IsUser ? 1 : 0].Contains(offset);
+
+    // The callback may skip exactly one jmp rel32.
+    private bool TryPushBehindJump(int index, in AbstractState state)
     {
         if (index + 2 >= _count || _instructions[index + 1].Instruction.Code != Code.Jmp_rel32_64 || _instructions[index + 1].Instruction.Length != 5)
         {
-            return Fail(index, "no code for a bounced operand");
+            return Fail(index, "no code behind the jump that a stub may skip");
         }
 
         _pending.Push((index + 2, state));
@@ -430,17 +465,17 @@ internal sealed partial class BlockVerifier
     private bool TryOwnSite(in AbstractState state, bool stack, out AccessSite site)
     {
         site = default;
-        if ((uint)state.Argument >= (uint)_cache.Sites.Count)
+        if ((uint)state.Argument >= (uint)_region.Sites.Count)
         {
             return false;
         }
 
-        site = _cache.Sites[state.Argument];
-        return site.Owner == _block && site.Stack == stack && site.Size > 0 && site.Size <= (stack ? PageBytes : MaxOperandBytes);
+        site = _region.Sites[state.Argument];
+        return site.Owner == _block && site.Stack == stack && site.Size > 0 && site.Size <= (stack ? PageBytes : site.IsGroup ? MaxAccessBytes : MaxOperandBytes);
     }
 
     private bool IsOwnInstruction(in AbstractState state) =>
-        (uint)state.Argument < (uint)_cache.Instructions.Count && _cache.Instructions[state.Argument].Owner == _block;
+        (uint)state.Argument < (uint)_region.Instructions.Count && _region.Instructions[state.Argument].Owner == _block;
 
     // ---- Exits: branches that are patched when their target is known
 
@@ -449,10 +484,10 @@ internal sealed partial class BlockVerifier
         bool all = true;
         for (int exit = _block.FirstExit; exit < _block.FirstExit + _block.ExitCount; exit++)
         {
-            string? wrong = MarkExit(exit, _cache.Exits[exit]);
+            string? wrong = MarkExit(exit, _region.Exits[exit]);
             if (wrong != null)
             {
-                _violations.Add(new Violation(_cache.Exits[exit].Patch, $"exit {exit}", wrong));
+                _violations.Add(new Violation(_region.Exits[exit].Patch, $"exit {exit}", wrong));
                 all = false;
             }
         }
@@ -518,6 +553,11 @@ internal sealed partial class BlockVerifier
         if (to.Key.Virtual != exit.Target || to.Key.User != IsUser)
         {
             return "linked to a block for another address or mode";
+        }
+
+        if (exit.Variant != BlockVariant.Normal && to.Key.Variant != exit.Variant)
+        {
+            return "linked to a block of another variant";
         }
 
         if (to.Key.Variant == BlockVariant.Careful || _block.Key.Variant == BlockVariant.Careful)
@@ -623,7 +663,7 @@ internal sealed partial class BlockVerifier
         Dictionary<int, AccessStub> found = [];
         foreach (TlbArray array in Enum.GetValues<TlbArray>())
         {
-            for (int size = 1; size <= MaxOperandBytes; size *= 2)
+            for (int size = 1; size <= MaxAccessBytes; size *= 2)
             {
                 int offset = stubs.Access(array, size);
                 if (offset != stubs.Callback(CallbackKind.Access))
@@ -631,6 +671,23 @@ internal sealed partial class BlockVerifier
                     found.Add(offset, new AccessStub(size, array is TlbArray.KernelWrite or TlbArray.UserWrite, array is TlbArray.UserRead or TlbArray.UserWrite));
                 }
             }
+        }
+
+        return found;
+    }
+
+    private static HashSet<int> FindStringStubs(Stubs stubs, bool user)
+    {
+        HashSet<int> found = [];
+        foreach (Code code in (ReadOnlySpan<Code>)[Code.Movsb_m8_m8, Code.Movsw_m16_m16, Code.Movsd_m32_m32, Code.Movsq_m64_m64, Code.Stosb_m8_AL, Code.Stosw_m16_AX, Code.Stosd_m32_EAX, Code.Stosq_m64_RAX])
+        {
+            Instruction instruction = new() { Code = code, HasRepPrefix = true, Op0Kind = OpKind.MemoryESRDI };
+            if (code is Code.Movsb_m8_m8 or Code.Movsw_m16_m16 or Code.Movsd_m32_m32 or Code.Movsq_m64_m64)
+            {
+                instruction.Op1Kind = OpKind.MemorySegRSI;
+            }
+
+            found.Add(stubs.Repeated(instruction, user));
         }
 
         return found;

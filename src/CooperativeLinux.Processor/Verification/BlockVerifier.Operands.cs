@@ -55,6 +55,7 @@ internal sealed unsafe partial class BlockVerifier
     // The accessible bytes around a memory operand:
     //   [t0+disp]       T0 a host address
     //   [rsp+t1+disp]   T1 the stack window's delta, and the window checked
+    //   [base+t1+disp]  T1 the delta of a base group, checked off that base
     //   [parked+disp]   a copy of one of these
     private static bool TryPointer(in Instruction instruction, in AbstractState state, out Value pointer)
     {
@@ -72,6 +73,10 @@ internal sealed unsafe partial class BlockVerifier
                 break;
             case Register.R9 when index == Register.R11 && instruction.MemoryIndexScale == 1 && state.T1.Kind == ValueKind.StackDelta && state.StackLow < state.StackHigh:
                 pointer = new Value(ValueKind.Pointer, state.StackLow, state.StackHigh, Write: true);
+                break;
+            case not Register.None when index == Register.R11 && instruction.MemoryIndexScale == 1 && state.T1.Kind == ValueKind.BaseDelta
+                && VerifiedRegisters.Number(instruction.MemoryBase) + 1 == state.T1.Base && VerifiedRegisters.Size(instruction.MemoryBase) == sizeof(ulong) && state.IsBase(VerifiedRegisters.Number(instruction.MemoryBase)):
+                pointer = new Value(ValueKind.Pointer, state.T1.Low, state.T1.High, state.T1.Write);
                 break;
             case Register.RBP or Register.RSI or Register.RDI when index == Register.None && VerifiedRegisters.Number(instruction.MemoryBase) == state.Parked:
                 pointer = state.ParkedValue;
@@ -126,7 +131,7 @@ internal sealed unsafe partial class BlockVerifier
         int offset = OffsetOf(instruction.IP);
         for (int i = _block.FirstFaultPoint; i < _block.FirstFaultPoint + _block.FaultPointCount; i++)
         {
-            FaultPoint point = _cache.FaultPoints[i];
+            FaultPoint point = _region.FaultPoints[i];
             if (point.HostOffset == offset)
             {
                 return point.ParkedRegister == register;

@@ -7,6 +7,7 @@ namespace CooperativeLinux.Processor.Verification;
 internal sealed partial class BlockVerifier
 {
     private const int PageBytes = 4096;
+    private const int PageShift = 12;
 
     // TLB arrays: entries of 16 bytes {page address, host page}, selected by bits 12 … of the address.
     private const int EntryShift = 12 - 4;
@@ -48,7 +49,7 @@ internal sealed partial class BlockVerifier
                 return true;
 
             case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.SelectedEntry && IsEntry(instruction, EntryPageAddress):
-                state.T0 = new Value(ValueKind.PageOffset);
+                state.T0 = new Value(ValueKind.PageOffset, Base: BaseOf(state.T0), Offset: state.T0.Offset);
                 state.T1 = new Value(ValueKind.MatchedEntry, Write: state.T1.Write);
                 state.Flags = FlagFact.None;
                 return true;
@@ -67,9 +68,58 @@ internal sealed partial class BlockVerifier
                 // T0 is the address again that selects the entry, if it still was what the entry's page address was subtracted from.
                 bool selectsAgain = state.T0.Kind is ValueKind.PageOffset or ValueKind.CheckedOffset;
                 Value entry = new(ValueKind.SelectedEntry, Write: state.T1.Write);
-                state.SetT0(Value.Guest);
+                Value address = state.T0.Base == 0 ? Value.Guest : new Value(ValueKind.BaseAddress, Base: state.T0.Base, Offset: state.T0.Offset);
+                state.SetT0(address);
                 state.T1 = selectsAgain ? entry : Value.Secret;
                 state.Flags = FlagFact.None;
+                return true;
+
+            // ---- Base group: lea t0,[base+low] ; a lookup up to the bound's branch ; mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0
+            //   then: op [base+t1+disp] ; and later: mov t1,[slot] ; op [base+t1+disp]
+            // cold: add t0,[t1] ; stub ; lea t1,[base+low] ; sub t0,t1
+            case Code.Lea_r64_m when instruction.Op0Register is Register.R10 or Register.R11 && TryBase(instruction, ref state, out byte baseRegister, out int fromBase):
+                Value based = new(ValueKind.BaseAddress, Base: baseRegister, Offset: fromBase);
+                if (instruction.Op0Register == Register.R10)
+                {
+                    state.SetT0(based);
+                }
+                else
+                {
+                    state.SetT1(based);
+                }
+
+                return true;
+
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryHostPage):
+                if (state.T0.Kind != ValueKind.CheckedOffset || state.T0.High <= 0 || state.T0.Base == 0)
+                {
+                    return false;
+                }
+
+                state.T0 = new Value(ValueKind.BasePage, 0, state.T0.High, state.T1.Write, state.T0.Base, state.T0.Offset);
+                return true;
+
+            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.BasePage && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryPageAddress):
+                state.SetT0(new Value(ValueKind.BaseDelta, state.T0.Offset, state.T0.Offset + state.T0.High, state.T0.Write, state.T0.Base));
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.Sub_r64_rm64 when Are(instruction, Register.R10, Register.R11) && state.T0.Kind == ValueKind.Pointer && state.T0.Base != 0
+                && state.T1 == new Value(ValueKind.BaseAddress, Base: state.T0.Base, Offset: state.T0.Offset):
+                state.SetT0(new Value(ValueKind.BaseDelta, state.T0.Offset + state.T0.Low, state.T0.Offset + state.T0.High, state.T0.Write, state.T0.Base));
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.Mov_rm64_r64 when instruction.Op1Register == Register.R10 && state.T0.Kind == ValueKind.BaseDelta && IsField(instruction, FieldUse.BaseDelta, out StateField kept):
+                state.Deltas[kept.Number] = state.T0;
+                return true;
+
+            case Code.Mov_r64_rm64 when Are(instruction, Register.R11, Register.R10) && state.T0.Kind == ValueKind.BaseDelta:
+                state.SetT1(state.T0);
+                return true;
+
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && IsField(instruction, FieldUse.BaseDelta, out StateField used):
+                state.SetT1(state.Deltas[used.Number].Base == 0 ? Value.Secret : state.Deltas[used.Number]);
                 return true;
 
             // The bound of both kinds of check; the branch on it is in BlockVerifier.Control.cs.
@@ -78,12 +128,12 @@ internal sealed partial class BlockVerifier
                 state.FlagBound = (int)(long)instruction.GetImmediate(1);
                 return true;
 
-            // ---- Stack window: lea t0,[rsp+low] ; sub t0,[page] ; cmp t0,4096-length ; ja cold ; mov t1,[delta] ; op [rsp+t1+disp]
+            // ---- Stack window: lea t0,[rsp+low] ; add t0,[negative] ; cmp t0,4096-length ; ja cold ; mov t1,[delta] ; op [rsp+t1+disp]
             case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && IsBased(instruction, Register.R9):
                 state.SetT0(TryDistance(instruction, out int low) ? new Value(ValueKind.StackAddress, low) : Value.Guest);
                 return true;
 
-            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.StackAddress && IsField(instruction, FieldUse.StackPage, out StateField page):
+            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.StackAddress && IsField(instruction, FieldUse.StackNegative, out StateField page):
                 if (page.User != IsUser)
                 {
                     return false;
@@ -100,6 +150,47 @@ internal sealed partial class BlockVerifier
                 }
 
                 state.SetT1(new Value(ValueKind.StackDelta));
+                return true;
+
+            // The same without flags: mov t1d,12 ; mov rcx,[negative] ; lea t0,[rcx+rsp+low] ; shrx rcx,t0,t1 ; lea t0,[t0+length-1]
+            //   shrx t0,t0,t1 ; lea rcx,[rcx+t0] ; jrcxz inside
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.RCX && IsField(instruction, FieldUse.StackNegative, out StateField negative):
+                if (negative.User != IsUser)
+                {
+                    return false;
+                }
+
+                state.Rcx = new Value(ValueKind.StackNegative);
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && state.Rcx.Kind == ValueKind.StackNegative && instruction.MemoryBase == Register.RCX
+                && instruction.MemoryIndex == Register.R9 && instruction.MemoryIndexScale == 1 && TryDistance(instruction, out int begin):
+                state.SetT0(new Value(ValueKind.StackOffset, begin));
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.StackOffset && IsBased(instruction, Register.R10)
+                && TryDistance(instruction, out int further) && further is >= 0 and < PageBytes:
+                state.SetT0(new Value(ValueKind.StackOffset, state.T0.Low + further));
+                return true;
+
+            case Code.VEX_Shrx_r64_rm64_r64 when instruction is { Op0Register: Register.RCX, Op1Register: Register.R10, Op2Register: Register.R11 }
+                && state.T0.Kind == ValueKind.StackOffset && state.T1 == new Value(ValueKind.WindowBound, PageShift):
+                state.Rcx = new Value(ValueKind.PageDistance, state.T0.Low);
+                return true;
+
+            case Code.VEX_Shrx_r64_rm64_r64 when instruction is { Op0Register: Register.R10, Op1Register: Register.R10, Op2Register: Register.R11 }
+                && state.T0.Kind == ValueKind.StackOffset && state.T1 == new Value(ValueKind.WindowBound, PageShift):
+                state.SetT0(new Value(ValueKind.PageDistance, state.T0.Low));
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.RCX && state.Rcx.Kind == ValueKind.PageDistance && state.T0.Kind == ValueKind.PageDistance
+                && IsSum(instruction, Register.RCX, Register.R10):
+                state.Rcx = new Value(ValueKind.PageDistances, state.Rcx.Low, state.T0.Low);
+                return true;
+
+            // cold: mov t1d,4096-length ; call
+            case Code.Mov_r32_imm32 when instruction.Op0Register == Register.R11D && instruction.Immediate32 < PageBytes && instruction.Immediate32 != _block.Key.Virtual:
+                state.SetT1(new Value(ValueKind.WindowBound, (int)instruction.Immediate32));
                 return true;
 
             // Guest rsp moves by a constant.
@@ -207,6 +298,15 @@ internal sealed partial class BlockVerifier
                 state.SetT0(new Value(ValueKind.BranchEntry));
                 return true;
 
+            // ---- Flags: mov [kept],rax ; ... ; mov rax,[kept]
+            case Code.Mov_rm64_r64 when IsField(instruction, FieldUse.KeptRax, out _) && instruction.Op1Register == Register.RAX:
+                state.KeepRax();
+                return true;
+
+            case Code.Mov_r64_rm64 when IsField(instruction, FieldUse.KeptRax, out _) && instruction.Op0Register == Register.RAX && state.RaxKept:
+                state.RaxAway = false;
+                return true;
+
             // ---- Argument of a callback
             case Code.Mov_rm32_imm32 when IsField(instruction, FieldUse.Argument, out _):
                 state.Argument = instruction.Immediate32 <= int.MaxValue ? (int)instruction.Immediate32 : AbstractState.NoArgument;
@@ -249,6 +349,30 @@ internal sealed partial class BlockVerifier
 
     private static bool Are(in Instruction instruction, Register first, Register second) =>
         instruction.Op0Register == first && instruction.Op1Kind == OpKind.Register && instruction.Op1Register == second;
+
+    // The register that the address in T0 was computed from, if it is still known.
+    private static byte BaseOf(in Value address) => address.Kind == ValueKind.BaseAddress ? address.Base : (byte)0;
+
+    // [base+displacement], with a guest register as it is
+    private static bool TryBase(in Instruction instruction, ref AbstractState state, out byte baseRegister, out int displacement)
+    {
+        baseRegister = 0;
+        displacement = 0;
+        Register register = instruction.MemoryBase;
+        if (!IsBased(instruction, register) || !register.IsGPR64() || register is Register.RSP or Register.R9 or Register.R10 or Register.R11)
+        {
+            return false;
+        }
+
+        byte number = VerifiedRegisters.Number(register);
+        baseRegister = (byte)(number + 1);
+        if (!state.IsBase(number))
+        {
+            state.DropRax();
+        }
+
+        return (number != VerifiedRegisters.Rcx || !state.Rcx.IsHost) && (number != state.Parked || number == 0) && TryDistance(instruction, out displacement);
+    }
 
     private static bool Parkable(Register register) => register is Register.RBP or Register.RSI or Register.RDI;
 
@@ -294,7 +418,7 @@ internal sealed partial class BlockVerifier
         || (state.Rcx.Kind == ValueKind.OwnAddress && IsSum(instruction, Register.RCX, Register.R10));
 
     private bool IsPageSlot(in Instruction instruction, Register slots) =>
-        IsBased(instruction, slots) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_block.Key.Virtual) * sizeof(uint));
+        IsBased(instruction, slots) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_pageId) * sizeof(uint));
 
     private static bool TryDistance(in Instruction instruction, out int distance) => TryNarrow((long)instruction.MemoryDisplacement64, out distance);
 

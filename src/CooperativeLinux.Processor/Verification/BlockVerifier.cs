@@ -35,8 +35,10 @@ internal sealed unsafe partial class BlockVerifier
     private readonly StateFields _fields;
     private readonly Stubs _stubs;
     private readonly Dictionary<int, AccessStub> _accessStubs;
+    private readonly HashSet<int>[] _stringStubs;
     private readonly CodeCache _cache;
     private readonly InstructionRules _rules = new();
+    private readonly InstructionInfoFactory _infos = new();
     private readonly HostCodeReader _reader = new();
     private readonly Decoder _decoder;
     private readonly Stack<(int Index, AbstractState State)> _pending = new();
@@ -49,6 +51,7 @@ internal sealed unsafe partial class BlockVerifier
 
     // The block in hand.
     private Block _block = null!;
+    private CodeRegion _region = null!;
     private uint _pageId;
     private List<Violation> _violations = null!;
 
@@ -66,6 +69,7 @@ internal sealed unsafe partial class BlockVerifier
         _fields = fields;
         _stubs = stubs;
         _accessStubs = FindAccessStubs(stubs);
+        _stringStubs = [FindStringStubs(stubs, user: false), FindStringStubs(stubs, user: true)];
         _cache = cache;
         _decoder = Decoder.Create(64, _reader);
     }
@@ -92,6 +96,7 @@ internal sealed unsafe partial class BlockVerifier
     public bool Verify(Block block, uint pageId, ReadOnlySpan<byte> bytes, List<Violation> violations)
     {
         _block = block;
+        _region = _cache.Of(block.Key.User);
         _pageId = pageId;
         _violations = violations;
         int before = violations.Count;
@@ -292,7 +297,24 @@ internal sealed unsafe partial class BlockVerifier
         }
 
         bool proved = TryPattern(index, instruction, ref state) || StepGeneral(index, instruction, ref state);
+        if (!IsField(instruction, FieldUse.KeptRax, out _))
+        {
+            LoseBases(instruction, ref state);
+        }
+
         return proved ? index + 1 : NotAnInstruction;
+    }
+
+    // Registers that the instruction names or implies, and may write, are no bases any more.
+    private void LoseBases(in Instruction instruction, ref AbstractState state)
+    {
+        foreach (UsedRegister used in _infos.GetInfo(instruction, InstructionInfoOptions.NoMemoryUsage).GetUsedRegisters())
+        {
+            if (used.Access is not (OpAccess.Read or OpAccess.CondRead or OpAccess.None) && VerifiedRegisters.Number(used.Register) is < 16 and byte number)
+            {
+                state.LoseBase(number);
+            }
+        }
     }
 
     // Any allowed instruction on guest data.

@@ -15,6 +15,9 @@ internal enum FieldUse : byte
     /// <summary>mov to and from it. Only guest data is ever stored there.</summary>
     Scratch,
 
+    /// <summary>rax is moved to and from it, nothing else.</summary>
+    KeptRax,
+
     /// <summary>mov or movzx from it.</summary>
     Input,
 
@@ -26,7 +29,7 @@ internal enum FieldUse : byte
 
     // The rest is named by one pattern each, see BlockVerifier.Patterns.cs.
     Tlb,
-    StackPage,
+    StackNegative,
     StackDelta,
     PageSlots,
     Limit,
@@ -34,6 +37,7 @@ internal enum FieldUse : byte
     DepthTag,
     BranchTable,
     BranchTarget,
+    BaseDelta,
 }
 
 /// <summary>A field that blocks may name.</summary>
@@ -41,8 +45,9 @@ internal enum FieldUse : byte
 /// <param name="Length">Bytes.</param>
 /// <param name="Use">What for.</param>
 /// <param name="Write">Tlb: the array is one of writable pages.</param>
-/// <param name="User">Tlb, StackPage, StackDelta: it belongs to user mode, else to kernel mode.</param>
-internal readonly record struct StateField(int Offset, int Length, FieldUse Use, bool Write = false, bool User = false);
+/// <param name="Number">BaseDelta: which of them.</param>
+/// <param name="User">Tlb, StackNegative, StackDelta: it belongs to user mode, else to kernel mode.</param>
+internal readonly record struct StateField(int Offset, int Length, FieldUse Use, bool Write = false, bool User = false, int Number = 0);
 
 /// <summary>The fields of the data region that blocks may name. What is not listed here is denied.</summary>
 internal sealed class StateFields
@@ -68,7 +73,7 @@ internal sealed class StateFields
         Engine(nameof(EngineState.Argument), 4, FieldUse.Argument);
         Engine(nameof(EngineState.Park0), 8, FieldUse.Scratch);
         Engine(nameof(EngineState.Park1), 8, FieldUse.Scratch);
-        Engine(nameof(EngineState.ParkRax), 8, FieldUse.Scratch);
+        Engine(nameof(EngineState.ParkRax), 8, FieldUse.KeptRax);
         Engine(nameof(EngineState.ParkedFlags), 4, FieldUse.Scratch);
         Engine(nameof(EngineState.CallTarget), 8, FieldUse.Scratch);
         Engine(nameof(EngineState.Limit), 8, FieldUse.Limit);
@@ -77,10 +82,15 @@ internal sealed class StateFields
         Engine(nameof(EngineState.BranchTable), 8, FieldUse.BranchTable);
         Engine(nameof(EngineState.BranchTarget), 8, FieldUse.BranchTarget);
         Engine(nameof(EngineState.PageSlots), 8, FieldUse.PageSlots);
-        Engine(nameof(EngineState.KernelStackPage), 8, FieldUse.StackPage);
+        Engine(nameof(EngineState.KernelStackNegative), 8, FieldUse.StackNegative);
         Engine(nameof(EngineState.KernelStackDelta), 8, FieldUse.StackDelta);
-        Engine(nameof(EngineState.UserStackPage), 8, FieldUse.StackPage, user: true);
+        Engine(nameof(EngineState.UserStackNegative), 8, FieldUse.StackNegative, user: true);
         Engine(nameof(EngineState.UserStackDelta), 8, FieldUse.StackDelta, user: true);
+
+        for (int slot = 0; slot < Analysis.BaseGroups.Slots; slot++)
+        {
+            Add(new StateField(engineOffset + OffsetOf<EngineState>(nameof(EngineState.BaseDeltas)) + (slot * sizeof(ulong)), sizeof(ulong), FieldUse.BaseDelta, Number: slot));
+        }
 
         // Kernel read, kernel write, user read, user write, each with its banks.
         int tlbs = engineOffset + OffsetOf<EngineState>(nameof(EngineState.Tlbs));

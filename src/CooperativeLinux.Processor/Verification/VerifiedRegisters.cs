@@ -5,7 +5,7 @@ namespace CooperativeLinux.Processor.Verification;
 /// <summary>General registers by number, without Iced's slower queries.</summary>
 internal static class VerifiedRegisters
 {
-    public const byte Rcx = 1, Rsp = 4, GuestRsp = 9, T0 = 10, T1 = 11;
+    public const byte Rax = 0, Rcx = 1, Rsp = 4, GuestRsp = 9, T0 = 10, T1 = 11;
 
     /// <summary>Number of what is no general register.</summary>
     public const byte None = 255;

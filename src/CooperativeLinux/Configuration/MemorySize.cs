@@ -1,4 +1,5 @@
 using System.Globalization;
+using CooperativeLinux.Monitor.Domain;
 
 namespace CooperativeLinux.Configuration;
 
@@ -10,8 +11,8 @@ public static class MemorySize
     /// <summary>The least memory a machine can have, in bytes: stock kernels do not boot with less.</summary>
     public const long Minimum = 128 * Mebibyte;
 
-    /// <summary>The most memory a machine can have, in bytes.</summary>
-    public const long Maximum = 256L << 30;
+    /// <summary>The most memory a machine can have, in bytes: what the domain builder can lay out.</summary>
+    public const long Maximum = (long)DomainBuilder.MaximumMemory;
 
     /// <summary>What a machine has if nothing else is said, in bytes.</summary>
     public const long Default = 512 * Mebibyte;
@@ -59,7 +60,8 @@ public static class MemorySize
         };
     }
 
-    private static int? UnitShift(ReadOnlySpan<char> unit)
+    /// <summary>The power of two a unit stands for, or null.</summary>
+    internal static int? UnitShift(ReadOnlySpan<char> unit)
     {
         if (unit.Length is 0 or > 3)
         {

@@ -45,7 +45,7 @@ internal sealed class Colinux : IDisposable
     }
 
     /// <summary>What came on standard output (or the terminal) so far, with line feeds only.</summary>
-    public string Output => Text(_output).Replace("\r\n", "\n", StringComparison.Ordinal);
+    public string Output => WithLineFeeds(Text(_output));
 
     /// <summary>What came on standard error so far.</summary>
     public string Errors => Text(_errors);
@@ -92,13 +92,15 @@ internal sealed class Colinux : IDisposable
         {
             bool ended = _process.HasExited && _readers.All(reader => !reader.IsAlive);
             string raw = Text(_output);
-            int found = Output.IndexOf(text, Math.Min(from, Output.Length), StringComparison.Ordinal);
+            string output = WithLineFeeds(raw);
+            int found = output.IndexOf(text, Math.Min(from, output.Length), StringComparison.Ordinal);
             if (found >= 0)
             {
-                int rawFound = raw.IndexOf(text, Math.Min(found, raw.Length), StringComparison.Ordinal);
+                int end = found + text.Length;
+                int rawEnd = RawLength(raw, end);
                 lock (_lock)
                 {
-                    return (found + text.Length, _arrivals.First(arrival => arrival.Length >= rawFound + text.Length).Timestamp);
+                    return (end, _arrivals.First(arrival => arrival.Length >= rawEnd).Timestamp);
                 }
             }
 
@@ -134,11 +136,32 @@ internal sealed class Colinux : IDisposable
         _process.Dispose();
     }
 
+    // Every block that any guest of the tests runs is verified.
     private static ProcessStartInfo Prepare(string file, string[] arguments)
     {
+        int run = Array.IndexOf(arguments, "run");
+        if (run >= 0)
+        {
+            arguments = [.. arguments[..(run + 1)], "--verify", .. arguments[(run + 1)..]];
+        }
+
         ProcessStartInfo start = new(file, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["TERM"] = "vt100";
         return start;
+    }
+
+    private static string WithLineFeeds(string raw) => raw.Replace("\r\n", "\n", StringComparison.Ordinal);
+
+    /// <summary>How much of the output makes that many characters of it with line feeds only.</summary>
+    private static int RawLength(string raw, int length)
+    {
+        int position = 0;
+        for (; length > 0; length--)
+        {
+            position += raw.AsSpan(position).StartsWith("\r\n") ? 2 : 1;
+        }
+
+        return position;
     }
 
     private string Text(StringBuilder builder)

@@ -344,4 +344,23 @@ public sealed unsafe class SmallHypercallTests : IDisposable
         _domain.Write(Argument + 20, 0u);
         _domain.Write(Argument + 24, owner);
     }
+
+    [Fact]
+    public void Dispatch_UnknownNumbers_AreRefusedAndLoggedOnceEach()
+    {
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.Equal(-XenError.ENOSYS, _domain.Call(39));
+            Assert.Equal(-XenError.ENOSYS, _domain.Call(55));
+            Assert.Equal(-XenError.ENOSYS, _domain.Call(uint.MaxValue - (uint)i));
+        }
+
+        Assert.Equal(
+            [
+                "the guest used hypercall 39, which does not exist here",
+                "the guest used hypercall 55, which does not exist here",
+                $"the guest used hypercall {uint.MaxValue}, which does not exist here",
+            ],
+            _domain.Log.Lines);
+    }
 }

@@ -6,6 +6,7 @@ using CooperativeLinux.Monitor.Memory;
 using CooperativeLinux.Monitor.Time;
 using CooperativeLinux.Processor.Execution;
 using Iced.Intel;
+using Microsoft.Extensions.Logging;
 using Xunit;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -70,6 +71,38 @@ public sealed class PvDomainTests
 
         Assert.Equal(DomainOutcomeKind.Crash, outcome.Kind);
         Assert.Contains("address 0000123456789000", outcome.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Run_InstructionNotOffered_IsLoggedByNameAndRaisesInvalidOpcode()
+    {
+        LogLines log = new();
+        using PvDomain domain = Make(logger: log);
+        GuestProgram.Load(domain, a => a.vpxord(zmm1, zmm2, zmm3));
+
+        DomainOutcome outcome = domain.Run();
+
+        Assert.Equal(DomainOutcomeKind.Crash, outcome.Kind);
+        Assert.Equal(
+            [$"the guest's kernel used the instruction Vpxord, which this processor does not offer (at 0x{GuestProgram.Code:x})"], log.Lines);
+    }
+
+    [Fact]
+    public void Note_SameNameAgain_IsLoggedOnce()
+    {
+        LogLines log = new();
+        UndefinedInstructions undefined = new(log);
+
+        undefined.Note("Vpxord", 0x1000, isUserMode: true);
+        undefined.Note("Vpxord", 0x2000, isUserMode: false);
+        undefined.Note(Vcpu.NoInstruction, 0x3000, isUserMode: true);
+
+        Assert.Equal(
+            [
+                "a program in the guest used the instruction Vpxord, which this processor does not offer (at 0x1000)",
+                "a program in the guest ran into bytes that are no instruction (at 0x3000)",
+            ],
+            log.Lines);
     }
 
     [Fact]
@@ -252,11 +285,13 @@ public sealed class PvDomainTests
         return value;
     }
 
-    private static PvDomain Make(Action<ReadOnlySpan<byte>>? console = null) => new(new PvDomainOptions
-    {
-        MemorySize = GuestProgram.MemorySize,
-        Counter = new StopwatchCounter(),
-        EmergencyConsole = console,
-        Processor = new ProcessorOptions { CodeCacheSize = 4 << 20 },
-    });
+    private static PvDomain Make(Action<ReadOnlySpan<byte>>? console = null, ILogger? logger = null) => new(
+        new PvDomainOptions
+        {
+            MemorySize = GuestProgram.MemorySize,
+            Counter = new StopwatchCounter(),
+            EmergencyConsole = console,
+            Processor = new ProcessorOptions { Verify = true, CodeCacheSize = 4 << 20 },
+        },
+        logger);
 }

@@ -8,7 +8,6 @@ using CooperativeLinux.Monitor.Traps;
 using CooperativeLinux.Processor.Execution;
 using CooperativeLinux.Processor.Memory;
 using Iced.Intel;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace CooperativeLinux.Monitor.Tests.Machine;
 
@@ -39,7 +38,7 @@ internal sealed unsafe class TestDomain : IDisposable
             Clock = Clock,
             Timers = Timers,
             Vcpus = _table.Vcpus,
-            Logger = NullLogger.Instance,
+            Logger = Log,
             EmergencyConsole = output => ConsoleOutput.AddRange(output),
             StartVcpu = vcpu => Started.Add(vcpu.Index),
             Tlb = new TlbShootdown(_table.Vcpus),
@@ -95,6 +94,8 @@ internal sealed unsafe class TestDomain : IDisposable
     public VcpuExits Exits { get; }
 
     public List<byte> ConsoleOutput { get; } = [];
+
+    public LogLines Log { get; } = new();
 
     public List<int> Started { get; } = [];
 

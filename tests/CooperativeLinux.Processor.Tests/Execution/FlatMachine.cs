@@ -15,7 +15,7 @@ internal sealed unsafe class FlatMachine : IVcpuEnvironment, IDisposable
     public FlatMachine(ProcessorOptions? options = null)
     {
         Memory = new GuestMemory(16 << 20);
-        Cpu = new Vcpu(Memory, this, options);
+        Cpu = new Vcpu(Memory, this, options ?? new ProcessorOptions { Verify = true });
         Table(1, 0, 0x2000 | 7);
         Table(2, 0, 0x3000 | 7);
         Table(3, 2, 0x4000 | 7);

@@ -126,4 +126,100 @@ public sealed unsafe class VcpuTests
         Assert.Empty(machine.Exceptions);
         Assert.Equal(FlatMachine.Code, machine.Cpu.State->Rip);
     }
+
+    [Fact]
+    public void Run_TwoMachinesOnOneThread_KeepTheirOwnX87State()
+    {
+        using FlatMachine first = new();
+        using FlatMachine second = new();
+
+        // The first stops with a division by zero pending that nothing masks: the next x87 instruction of anybody would fault.
+        first.Run(a =>
+        {
+            a.mov(__word_ptr[FlatMachine.Data], 0x0C00);
+            a.fldcw(__word_ptr[FlatMachine.Data]);
+            a.fld1();
+            a.fldz();
+            a.fdivp(st1, st0);
+            a.syscall();
+            a.fnstcw(__word_ptr[FlatMachine.Data + 8]);
+            a.syscall();
+        });
+        second.Run(a =>
+        {
+            a.fld1();
+            a.fnstcw(__word_ptr[FlatMachine.Data]);
+            a.fnstsw(__word_ptr[FlatMachine.Data + 2]);
+            a.fistp(__word_ptr[FlatMachine.Data + 4]);
+            a.syscall();
+        });
+        first.Cpu.Run();
+
+        Assert.Empty(first.Exceptions);
+        Assert.Empty(second.Exceptions);
+        Assert.True(second.Memory.TryRead(FlatMachine.Data, out ulong clean));
+        Assert.Equal(0x1_3800_037FUL, clean);
+        Assert.True(first.Memory.TryRead(FlatMachine.Data + 8, out ushort control));
+        Assert.Equal(0x0C40, control);
+    }
+
+    [Fact]
+    public void Run_Movsxd16AtTheEndOfRam_ReadsTwoBytes()
+    {
+        using FlatMachine machine = new();
+        ulong lastPage = FlatMachine.Base + (17 * 4096);
+        machine.Table(4, 17, (machine.Memory.Size - 4096) | 7);
+        machine.Table(4, 18, 0);
+        machine.Memory.TryWrite(machine.Memory.Size - 2, (ushort)0x8765);
+        machine.Run(a =>
+        {
+            a.mov(rbx, lastPage + 4094);
+            a.xor(eax, eax);
+            a.db(0x66, 0x63, 0x03); // movsxd ax,[rbx]
+            a.syscall();
+        });
+
+        Assert.Empty(machine.Exceptions);
+        Assert.Equal(0x8765UL, machine.Cpu.State->Rax);
+    }
+
+    /// <summary>One store through the read-only mapping of a live table changes several entries.</summary>
+    [Fact]
+    public void Run_StoreOverFourTableEntries_ChangesAllFourTranslations()
+    {
+        const ulong Table = 0xFFFF_FFFF_8000_0000;
+        using FlatMachine machine = new();
+        machine.Table(1, 511, 0x5000 | 3);
+        machine.Table(5, 510, 0x6000 | 3);
+        machine.Table(6, 0, 0x7000 | 3);
+        machine.Table(7, 0, 0x4000 | 1);
+        for (ulong i = 0; i < 4; i++)
+        {
+            machine.Memory.TryWrite(FlatMachine.Base + ((40 + i) * 4096), 0x100 + i);
+            machine.Memory.TryWrite(FlatMachine.Base + ((50 + i) * 4096), 0x200 + i);
+            machine.Memory.TryWrite(FlatMachine.Data + (i * 8), (FlatMachine.Base + ((50 + i) * 4096)) | 3);
+        }
+
+        machine.Cpu.State->UserMode = 0;
+        machine.Run(a =>
+        {
+            a.mov(ebx, (int)FlatMachine.Base + (40 * 4096));
+            a.mov(rdi, Table);
+            a.mov(rax, __[rbx]);
+            a.add(rax, __[rbx + 4096]);
+            a.add(rax, __[rbx + 8192]);
+            a.add(rax, __[rbx + 12288]);
+            a.vmovdqu(ymm0, __ymmword_ptr[FlatMachine.Data]);
+            a.vmovdqu(__ymmword_ptr[rdi + (40 * 8)], ymm0);
+            a.mov(rcx, __[rbx]);
+            a.add(rcx, __[rbx + 4096]);
+            a.add(rcx, __[rbx + 8192]);
+            a.add(rcx, __[rbx + 12288]);
+            a.syscall();
+        });
+
+        Assert.Empty(machine.Exceptions);
+        Assert.Equal(0x406UL, machine.Cpu.State->Rax);
+        Assert.Equal(0x806UL, machine.Cpu.State->Rcx);
+    }
 }

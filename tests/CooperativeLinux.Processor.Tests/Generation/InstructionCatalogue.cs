@@ -1,3 +1,4 @@
+using CooperativeLinux.Processor.Decoding;
 using Iced.Intel;
 
 namespace CooperativeLinux.Processor.Tests.Generation;
@@ -35,7 +36,8 @@ internal static class InstructionCatalogue
         Code.Call_m1616, Code.Call_m1632, Code.Call_m1664, Code.Jmp_m1616, Code.Jmp_m1632, Code.Jmp_m1664,
     ];
 
-    /// <summary>Branches with a 66h prefix: AMD cuts rip to 16 bits, Intel ignores the prefix. 0F0D with a register: #UD only on AMD.</summary>
+    /// <summary>Branches with a 66h prefix: AMD cuts rip to 16 bits, Intel ignores the prefix. 0F0D with a register: #UD only on AMD.
+    /// ud0 and ud1: AMD does not fetch what follows the opcode.</summary>
     private static readonly HashSet<Code> VendorSpecific =
     [
         Code.Call_rel16, Code.Jmp_rel16, Code.Jmp_rel8_16, Code.Retnw, Code.Retnw_imm16, Code.Call_rm16, Code.Jmp_rm16,
@@ -43,10 +45,18 @@ internal static class InstructionCatalogue
         Code.Loop_rel8_16_ECX, Code.Loop_rel8_16_RCX, Code.Loope_rel8_16_ECX, Code.Loope_rel8_16_RCX, Code.Loopne_rel8_16_ECX, Code.Loopne_rel8_16_RCX,
         Code.Reservednop_rm16_r16_0F0D, Code.Reservednop_rm32_r32_0F0D, Code.Reservednop_rm64_r64_0F0D,
         Code.Ud0, Code.Ud0_r16_rm16, Code.Ud0_r32_rm32, Code.Ud0_r64_rm64,
+        Code.Ud1_r16_rm16, Code.Ud1_r32_rm32, Code.Ud1_r64_rm64,
     ];
 
     /// <summary>All compared instructions, in a fixed order.</summary>
     public static IReadOnlyList<Code> Compared { get; } = [.. Enum.GetValues<Code>().Where(IsCompared)];
+
+    /// <summary>All instructions that the processor copies, expands or carries out itself.</summary>
+    public static IReadOnlyList<Code> Translated { get; } = [.. Enum.GetValues<Code>().Where(IsTranslated)];
+
+    /// <summary>Translated instructions that are not compared, because processors differ in them or a host process cannot run them as the
+    /// guest does.</summary>
+    public static IReadOnlySet<Code> NotComparable { get; } = new HashSet<Code>([.. VendorSpecific, .. SystemCodes]);
 
     /// <summary>Name of the group an instruction is counted in: its feature set.</summary>
     public static string Group(Code code) => string.Join("+", code.CpuidFeatures());
@@ -94,6 +104,20 @@ internal static class InstructionCatalogue
             && !SystemCodes.Contains(code)
             && !VendorSpecific.Contains(code)
             && !IsShortConditional16(info);
+    }
+
+    private static bool IsTranslated(Code code)
+    {
+        // The decoder gives 16-bit branches and Knights Corner's instructions only when asked for them.
+        OpCodeInfo info = code.ToOpCode();
+        if (code is Code.INVALID or (>= Code.DeclareByte and <= Code.DeclareQword) || !info.IsInstruction || !info.Mode64 || !info.IntelDecoder64 || info.DecoderOption == DecoderOptions.KNC)
+        {
+            return false;
+        }
+
+        Instruction instruction = default;
+        instruction.Code = code;
+        return new InstructionPolicy().Classify(instruction) is not (Handling.Undefined or Handling.Environment or Handling.Syscall);
     }
 
     private static bool IsShortConditional16(OpCodeInfo info) =>

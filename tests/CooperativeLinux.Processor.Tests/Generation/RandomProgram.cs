@@ -36,7 +36,7 @@ internal sealed class RandomProgram(string name, TestState start, IReadOnlyList<
             CodeLength = code.Length,
             UndefinedFlags = layout.UndefinedAtEnd,
             FlagsLostOnFault = ArithmeticFlags,
-            Tolerance = FaultTolerance.PageFaultFirst | FaultTolerance.OtherPageFault,
+            Tolerance = FaultTolerance.PageFaultFirst | FaultTolerance.OtherPageFault | FaultTolerance.AtBranchTarget,
         };
     }
 }

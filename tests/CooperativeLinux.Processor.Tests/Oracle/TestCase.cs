@@ -19,6 +19,9 @@ internal enum FaultTolerance
 
     /// <summary>Vector registers after a fault: how far a gather came.</summary>
     VectorsOnFault = 4,
+
+    /// <summary>A branch to a non-canonical address is reported at that address, after the branch, where the processor reports it at the branch.</summary>
+    AtBranchTarget = 8,
 }
 
 /// <summary>A start state (the code is part of its memory) and what of the result must agree.</summary>

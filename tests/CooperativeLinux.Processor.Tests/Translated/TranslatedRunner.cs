@@ -36,6 +36,7 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
     private volatile Vcpu _cpu;
     private TestState _state = new();
     private volatile Phase _phase;
+    private long _verifiedBefore;
     private long _runs;
     private long _watchedRun = -1;
 
@@ -69,7 +70,8 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
     /// <summary>Polls answered since the runner was made.</summary>
     public long Polls { get; private set; }
 
-    public ProcessorStatistics Statistics => _cpu.Statistics;
+    /// <summary>Blocks that passed the verifier since the runner was made.</summary>
+    public long BlocksVerified => _verifiedBefore + _cpu.Statistics.BlocksVerified;
 
     /// <inheritdoc/>
     public void Run(TestState state)
@@ -109,6 +111,7 @@ internal sealed unsafe class TranslatedRunner : IInstructionRunner, IVcpuEnviron
             Vcpu broken = _cpu;
             lock (_cpuLock)
             {
+                _verifiedBefore += broken.Statistics.BlocksVerified;
                 _cpu = CreateCpu();
                 broken.Dispose();
             }

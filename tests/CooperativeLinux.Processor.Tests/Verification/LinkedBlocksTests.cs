@@ -31,7 +31,7 @@ public sealed unsafe class LinkedBlocksTests
         Assert.Empty(machine.Cpu.VerifyAll());
         Assert.Equal(machine.Cpu.Statistics.BlocksTranslated, machine.Cpu.Statistics.BlocksVerified);
         Assert.True(machine.Cpu.Statistics.BlocksVerified > 5);
-        Assert.Equal(!careful, machine.Cpu.Cache.Exits.Exists(exit => exit.LinkedTo != null));
+        Assert.Equal(!careful, machine.Cpu.Cache.Of(user).Exits.Exists(exit => exit.LinkedTo != null));
     }
 
     [Fact]
@@ -39,7 +39,7 @@ public sealed unsafe class LinkedBlocksTests
     {
         using VerifiedMachine machine = new(new ProcessorOptions { Verify = true });
         Run(machine, user: true, Program);
-        Block linked = machine.Cpu.Cache.Exits.First(exit => exit.LinkedTo is { Dropped: false }).LinkedTo!;
+        Block linked = machine.Cpu.Cache.Of(user: true).Exits.First(exit => exit.LinkedTo is { Dropped: false }).LinkedTo!;
         machine.Cpu.Cache.Drop(linked);
         Assert.Empty(machine.Cpu.VerifyAll());
         Assert.True(linked.Dropped);
@@ -50,7 +50,7 @@ public sealed unsafe class LinkedBlocksTests
     {
         using VerifiedMachine machine = new();
         Run(machine, user: true, Program);
-        CodeCache cache = machine.Cpu.Cache;
+        CodeRegion cache = machine.Cpu.Cache.Of(user: true);
         int tried = 0;
         foreach (BlockExit exit in cache.Exits.Where(exit => exit.LinkedTo != null))
         {
@@ -74,7 +74,7 @@ public sealed unsafe class LinkedBlocksTests
     {
         using VerifiedMachine machine = new();
         Run(machine, user: true, Program);
-        CodeCache cache = machine.Cpu.Cache;
+        CodeRegion cache = machine.Cpu.Cache.Of(user: true);
         int number = cache.Exits.FindIndex(exit => exit.LinkedTo != null);
         BlockExit good = cache.Exits[number];
         Block kernel = machine.Cpu.TranslateOnly(good.Target, user: false, BlockVariant.Normal)!;

@@ -13,7 +13,7 @@ public sealed unsafe class ModeSwitchTests
     private const ulong KernelHalf = 0xFFFF_8000_0000_0000;
     private const ulong UserCode = FlatMachine.Code + 0x2000;
 
-    [Fact(Skip = "Pairs of host return addresses survive a change of mode.")]
+    [Fact]
     public void Return_FromUserModeToKernelCallSite_Faults()
     {
         using Machine machine = new();

@@ -90,6 +90,80 @@ public sealed class MutationTests
     }
 
     [Fact]
+    public void Verify_WrongBoundForStackWindow_Objects()
+    {
+        Check(20, (mutator, block) =>
+        {
+            foreach (HostInstruction host in mutator.StackBounds)
+            {
+                int bound = (int)host.Instruction.Immediate32;
+                foreach (int wrong in (ReadOnlySpan<int>)[bound + 1, bound - 1, 4096, -1])
+                {
+                    mutator.Try(host, bytes => Put(bytes, wrong), $"bound {bound} -> {wrong}");
+                }
+
+                mutator.Try(host, Fill, "bound left out");
+            }
+        });
+    }
+
+    [Fact]
+    public void Verify_WrongStepOfBaseGroup_Objects()
+    {
+        int slots = StateOffset(nameof(EngineState.BaseDeltas), true);
+        Check(300, (mutator, block) =>
+        {
+            foreach (HostInstruction host in mutator.Reachable.Where(h => h.HasMemory && h.Instruction.MemoryIndex == Register.R11 && h.Instruction.MemoryIndexScale == 1
+                && h.Instruction.MemoryBase != Register.R9 && h.Instruction.MemoryBase != Register.None && h.Instruction.Mnemonic != Mnemonic.Lea))
+            {
+                mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryIndexScale = 2, "scale of the distance");
+                mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryBase = instruction.MemoryBase == Register.RDX ? Register.RCX : Register.RDX, "other base");
+                if (host.Instruction.MemoryDisplSize > 1)
+                {
+                    mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryDisplacement64 += 4096, "outside of the group");
+                    mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryDisplacement64 -= 4096, "outside of the group");
+                }
+
+                // mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0 ; op
+                HostInstruction before = mutator.All[host.Index - 1];
+                if (before.Instruction is { Code: Code.Mov_r64_rm64, Op0Register: Register.R11, Op1Register: Register.R10 })
+                {
+                    mutator.Try(before, Fill, "distance not loaded");
+                    mutator.Try(mutator.All[host.Index - 3], Fill, "page address not subtracted");
+                    mutator.Try(mutator.All[host.Index - 4], Fill, "host page not loaded");
+                }
+
+                // mov t1,[slot] ; op
+                if (mutator.DataOffset(before) is int offset && offset >= slots && offset < slots + (8 * CooperativeLinux.Processor.Analysis.BaseGroups.Slots))
+                {
+                    mutator.Try(before, bytes => Add(bytes, slots - 8 - offset), "no slot");
+                    mutator.Try(before, Fill, "distance not loaded");
+                }
+            }
+        }, sequences: 140);
+    }
+
+    [Fact]
+    public void Verify_WrongStepOfStackCheckThatKeepsFlags_Objects()
+    {
+        Check(100, (mutator, block) =>
+        {
+            foreach (HostInstruction jump in mutator.Reachable.Where(h => h.Instruction.Code == Code.Jrcxz_rel8_64 && mutator.All[h.Index - 2].Instruction.Code == Code.VEX_Shrx_r64_rm64_r64))
+            {
+                // mov t1d,12 ; mov rcx,[negative] ; lea t0,[rcx+rsp+low] ; shrx rcx,t0,t1 ; lea t0,[t0+length-1] ; shrx t0,t0,t1 ; lea rcx,[rcx+t0]
+                for (int back = 1; back <= 7; back++)
+                {
+                    mutator.Try(mutator.All[jump.Index - back], Fill, "step left out");
+                }
+
+                mutator.TryReencoded(mutator.All[jump.Index - 3], (ref Instruction instruction) => instruction.MemoryDisplacement64--, "one byte less");
+                mutator.TryReencoded(mutator.All[jump.Index - 5], (ref Instruction instruction) => instruction.MemoryDisplacement64++, "one byte further");
+                mutator.Try(mutator.All[jump.Index - 7], bytes => Put(bytes, 13), "larger pages");
+            }
+        });
+    }
+
+    [Fact]
     public void Verify_MissingStepOfCheck_Objects()
     {
         Check(500, (mutator, block) =>
@@ -177,8 +251,8 @@ public sealed class MutationTests
     {
         int[] fields =
         [
-            StateOffset(nameof(EngineState.KernelStackPage), true), StateOffset(nameof(EngineState.KernelStackDelta), true),
-            StateOffset(nameof(EngineState.UserStackPage), true), StateOffset(nameof(EngineState.UserStackDelta), true),
+            StateOffset(nameof(EngineState.KernelStackNegative), true), StateOffset(nameof(EngineState.KernelStackDelta), true),
+            StateOffset(nameof(EngineState.UserStackNegative), true), StateOffset(nameof(EngineState.UserStackDelta), true),
         ];
         Check(250, (mutator, block) =>
         {

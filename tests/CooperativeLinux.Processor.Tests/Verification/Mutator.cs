@@ -62,8 +62,8 @@ internal sealed class Mutator
         Reach(block.Entry - block.HostStart);
         foreach (HostInstruction host in _all.Where(h => h.IsReachable).ToList())
         {
-            // An operand that crosses pages goes on behind the jump that follows the call.
-            if (host.Index + 2 < _all.Count && host.Instruction.Code == Code.Call_rel32_64 && IsAccessStub(TargetOf(host)))
+            // What crosses pages goes on behind the jump that follows the call.
+            if (host.Index + 2 < _all.Count && host.Instruction.Code == Code.Call_rel32_64 && (IsAccessStub(TargetOf(host)) || IsStackStub(TargetOf(host))))
             {
                 Reach(_all[host.Index + 2].Offset);
             }
@@ -122,15 +122,20 @@ internal sealed class Mutator
     }
 
     /// <summary>Number of an access site that belongs to another block, or -1.</summary>
-    public int SiteOfOtherBlock() => _machine.Cpu.Cache.Sites.FindIndex(site => site.Owner != _block);
+    public int SiteOfOtherBlock() => _machine.Cpu.Cache.Of(_block.Key.User).Sites.FindIndex(site => site.Owner != _block);
 
     /// <summary>Whether the next instruction calls a stub that takes the number of an access site.</summary>
     public bool CallsForSite(HostInstruction argument)
     {
         HostInstruction next = Next(argument);
+        if (next.Instruction is { Code: Code.Mov_r32_imm32, Op0Register: Register.R11D })
+        {
+            next = Next(next);
+        }
+
         Stubs stubs = _machine.Cpu.Stubs;
         return next.Instruction.Code == Code.Call_rel32_64 && TargetOf(next) is int target
-            && (IsAccessStub(target) || target == stubs.Callback(CallbackKind.StackWindow) || target == stubs.Callback(CallbackKind.Bounce));
+            && (IsAccessStub(target) || IsStackStub(target) || target == stubs.Callback(CallbackKind.Bounce));
     }
 
     /// <summary>Whether the next instruction leaves for a system call, which takes no argument.</summary>
@@ -182,6 +187,12 @@ internal sealed class Mutator
             || Enum.GetValues<TlbArray>().Any(array => Enumerable.Range(0, 6).Any(log => stubs.Access(array, 1 << log) == offset));
     }
 
+    private bool IsStackStub(int offset) => offset == _machine.Cpu.Stubs.StackWindow(user: false) || offset == _machine.Cpu.Stubs.StackWindow(user: true);
+
+    /// <summary>Instructions that give a stub the bound for offsets in the stack window.</summary>
+    public IEnumerable<HostInstruction> StackBounds => Reachable.Where(host =>
+        host.Instruction is { Code: Code.Mov_r32_imm32, Op0Register: Register.R11D } && Next(host).Instruction.Code == Code.Call_rel32_64 && IsStackStub(TargetOf(Next(host))));
+
     private void TryBytes(HostInstruction host, byte[] part, string what)
     {
         byte[] bytes = (byte[])_bytes.Clone();
@@ -212,7 +223,7 @@ internal sealed class Mutator
             }
 
             bool stack = _all[i].Instruction is { Op0Register: Register.R10, MemoryBase: Register.R9, Code: Code.Lea_r64_m }
-                && _all[i + 1].Instruction is { Op0Register: Register.R10, IsIPRelativeMemoryOperand: true, Code: Code.Sub_r64_rm64 };
+                && _all[i + 1].Instruction is { Op0Register: Register.R10, IsIPRelativeMemoryOperand: true, Code: Code.Add_r64_rm64 };
             for (int j = i; stack && j < i + 4; j++)
             {
                 _all[j].IsStackCheckStep = true;

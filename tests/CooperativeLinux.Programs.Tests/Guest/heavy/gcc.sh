@@ -1,6 +1,5 @@
 # Compiles with and without optimisation; the compiler must make the same code everywhere.
 for o in -O0 -O2 "-O3 -march=haswell"; do
-    gcc $o -Wno-all -w -S -o system.s /programs/heavy/system.c && sha256sum < system.s
-    gcc $o -w -o system system.s -lm -pthread && ./system
-    echo "status $?"
+    gcc $o -Wno-all -w -S -o system.s /programs/heavy/system.c && sha256sum < system.s || exit 1
+    gcc $o -w -o system system.s -lm -pthread && ./system || exit 1
 done

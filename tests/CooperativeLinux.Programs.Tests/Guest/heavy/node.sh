@@ -1,2 +1,1 @@
 node /programs/heavy/program.js
-echo "status $?"
