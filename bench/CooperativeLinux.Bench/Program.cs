@@ -2,11 +2,13 @@ using CooperativeLinux.Bench.Block;
 using CooperativeLinux.Bench.Compare;
 using CooperativeLinux.Bench.Micro;
 using CooperativeLinux.Bench.Network;
+using CooperativeLinux.Bench.Share;
 using CooperativeLinux.Guests;
 
 namespace CooperativeLinux.Bench;
 
-/// <summary>The benchmarks: <c>micro</c> measures the processor alone, <c>compare</c> whole guests, <c>block</c> disks.</summary>
+/// <summary>The benchmarks: <c>micro</c> measures the processor alone, <c>compare</c> whole guests, <c>block</c> disks, <c>net</c> the
+/// network, <c>share</c> host folders.</summary>
 internal static class Program
 {
     private const string Usage = """
@@ -53,6 +55,17 @@ internal static class Program
         usage: CooperativeLinux.Bench net --workloads FOLDER --colinux FILE [option ...]
             The network of our guest and of QEMU's without hardware help, to a server on the host.
             --workloads, --colinux, --only, --kernel, --qemu-cpu, --memory, --seconds, --repetitions, --timeout, --markdown: as above
+
+        usage: CooperativeLinux.Bench share --workloads FOLDER --colinux FILE [option ...]
+            Small files, git and bulk transfer on a host folder: by the host, by our guest, and by QEMU's through its 9p.
+            --files N       small files [10000]
+            --size MIB      the large file [256]
+            --repetitions N the fastest counts [2]
+            --folder FOLDER where the shared folder is made [the system's temporary folder]
+            --kernel NAME   Debian kernel with 9p [6.1-generic]
+            --no-qemu       without QEMU
+            --timeout S     seconds after which a guest is given up [1800]
+            --markdown FILE write the result as a part of the documentation too
         """;
 
     private static async Task<int> Main(string[] arguments)
@@ -69,6 +82,8 @@ internal static class Program
                     return await new BlockCommand(BlockOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "net":
                     return await new NetworkCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
+                case "share":
+                    return await new ShareCommand(ShareBenchOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "--help" or "-h" or "help":
                     Console.WriteLine(Usage);
                     return 0;

@@ -23,6 +23,9 @@ internal sealed class Application
         _root = new RootCommand("Runs a stock Debian kernel as a coroutine of an ordinary process: no root, no virtualisation.")
         {
             RunCommand.Create(error, runMachine),
+            CreateCommand.Create(output, runMachine),
+            MachineCommands.CreateList(output),
+            MachineCommands.CreateRemove(),
             FetchCommand.Create(output),
             ImageCommand.Create(output),
             DiskCommand.Create(output),

@@ -8,6 +8,12 @@ internal static class KernelCommandLine
     /// <summary>The start of every command line, unless it is not wanted: the console, and no boot messages on it.</summary>
     public const string Defaults = "console=hvc0 quiet";
 
+    /// <summary>
+    /// For elastic memory: our guests report what they need, and the kernel does not clear what it gives back, which the host
+    /// does by taking it.
+    /// </summary>
+    public const string Elastic = "colinux.balloon xen_scrub_pages=0";
+
     /// <summary>The longest command line the kernel takes, in bytes without the ending zero (COMMAND_LINE_SIZE on x86).</summary>
     public const int MaximumLength = 2047;
 

@@ -1,6 +1,6 @@
 using CooperativeLinux.Configuration;
+using CooperativeLinux.Boot;
 using CooperativeLinux.Devices.Console;
-using CooperativeLinux.Devices.Xenbus;
 using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
@@ -15,35 +15,45 @@ public static partial class Machine
     private const int VcpuStackSize = 16 << 20;
 
     /// <summary>Runs a machine from start to end, with its console on standard input and output.</summary>
+    /// <param name="options">What the machine is made of.</param>
+    /// <param name="cancellationToken">Asks the guest to shut down; after <see cref="MachineOptions.StopTimeout"/> it is
+    /// switched off.</param>
+    /// <exception cref="OperationCanceledException">It was cancelled, and has ended in order or was switched off.</exception>
     /// <exception cref="MachineStartException">It could not be started.</exception>
     public static async Task<MachineResult> RunAsync(MachineOptions options, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
         using MachineDisks disks = new(options.Disks);
-        using CancellationTokenSource quit = new();
-        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, quit.Token);
         using MachineNetwork network = MachineNetwork.Open(options);
-        using MachineTerminal terminal = new(Terminal.Open(), options.LogPath, quit.Cancel, options.Loggers.CreateLogger("console"));
+        using MachineControl control = new(options.StopTimeout);
+        using MachineTerminal terminal = new(
+            options.Output is { } output ? new StreamTerminal(output) : Terminal.Open(), options.LogPath, control, options.Loggers.CreateLogger("console"));
+        control.Notice = terminal.ShowNotice;
+        using CancellationTokenRegistration stop = cancellationToken.Register(() =>
+        {
+            terminal.ShowOnTerminal("shutting down; once more ends it at once");
+            control.End();
+        });
         while (true)
         {
             DomainOutcome outcome;
-            using (MachineRun run = Start(options, context => [.. disks.CreateDevices(context), .. network.CreateDevices(context)], terminal))
+            using (MachineRun run = Start(options, disks, network, terminal))
             {
-                using CancellationTokenRegistration stop = end.Token.Register(() => run.Domain.Stop("stopped from outside"));
                 terminal.Connect(run.Console);
+                control.Connect(run);
 
                 // The unpacked kernel is in guest memory now; its copy, some 60 MB, goes back to the host.
                 GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
                 outcome = await RunOnThread(run).ConfigureAwait(false);
+                control.Disconnect();
                 if (options.Trace.HasFlag(TraceSubjects.Statistics))
                 {
                     WriteStatistics(run);
                 }
             }
 
-            cancellationToken.ThrowIfCancellationRequested();
-            if (!quit.IsCancellationRequested && (outcome.Kind == DomainOutcomeKind.Reboot || PanicPolicy.AsksForRestart(options.CommandLine, outcome)))
+            if (!control.IsEnding && (outcome.Kind == DomainOutcomeKind.Reboot || PanicPolicy.AsksForRestart(options.CommandLine, outcome)))
             {
                 if (outcome.Panic is string panic)
                 {
@@ -51,6 +61,11 @@ public static partial class Machine
                 }
 
                 continue;
+            }
+
+            if (outcome.Panic is null && outcome.Kind is not (DomainOutcomeKind.Crash or DomainOutcomeKind.Watchdog))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
             }
 
             return outcome.Kind switch
@@ -62,23 +77,13 @@ public static partial class Machine
         }
     }
 
-    private static MachineRun Start(MachineOptions options, Func<DeviceContext, IEnumerable<BackendDevice>> createDevices, IConsoleSink sink)
+    private static MachineRun Start(MachineOptions options, MachineDisks disks, MachineNetwork network, IConsoleSink sink)
     {
-        List<Stream> initrd = [];
         try
         {
-            foreach (string path in options.InitrdPaths)
-            {
-                FileStream file = File.OpenRead(path);
-                initrd.Add(file);
-                if (!InitramfsFormat.IsRecognised(file))
-                {
-                    throw new MachineStartException(MachineStartFailure.BadImage, $"{path}: not an initramfs: neither a cpio archive nor a packed one");
-                }
-            }
-
+            using BootImages images = BootImages.Load(options, disks.First);
             Action<string>? trace = options.Trace.HasFlag(TraceSubjects.Hypercalls) ? Console.Error.WriteLine : null;
-            return new MachineRun(options, createDevices, KernelImage.Load(options.KernelPath), initrd, sink, trace);
+            return new MachineRun(options, disks, network, images.Kernel, images.Initrd, sink, trace);
         }
         catch (InvalidImageException error)
         {
@@ -97,10 +102,6 @@ public static partial class Machine
             string size = MemorySize.Format(options.MemoryBytes);
             throw new MachineStartException(
                 MachineStartFailure.Host, $"the host does not give {size} for the guest's memory ({error.Message.TrimEnd('.')}); ask for less with --memory", error);
-        }
-        finally
-        {
-            initrd.ForEach(stream => stream.Dispose());
         }
     }
 

@@ -1,19 +1,41 @@
+using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Devices.Xenbus;
 
 namespace CooperativeLinux;
 
-/// <summary>The PV devices of one boot, plugged in before the guest runs.</summary>
+/// <summary>The PV devices of one boot, made from the options and plugged in before the guest runs.</summary>
 internal sealed class MachineDevices : IDisposable
 {
-    private readonly List<BackendDevice> _devices;
+    private readonly List<BackendDevice> _devices = [];
 
-    /// <param name="devices">The devices, not started.</param>
-    public MachineDevices(IEnumerable<BackendDevice> devices)
+    /// <param name="options">What the machine is to have.</param>
+    /// <param name="context">The domain.</param>
+    /// <param name="disks">The machine's disks.</param>
+    /// <param name="network">What the guest is plugged into.</param>
+    public MachineDevices(MachineOptions options, DeviceContext context, MachineDisks disks, MachineNetwork network)
     {
-        _devices = [.. devices];
+        _devices.AddRange(disks.CreateDevices(context));
+        _devices.AddRange(network.CreateDevices(context));
+        for (int i = 0; i < options.Shares.Count; i++)
+        {
+            _devices.Add(CreateShare(context, i, options.Shares[i]));
+        }
+
         foreach (BackendDevice device in _devices)
         {
             device.Start();
+        }
+    }
+
+    private static FileShareBackend CreateShare(DeviceContext context, int id, FileShareOptions share)
+    {
+        try
+        {
+            return new FileShareBackend(context, id, share);
+        }
+        catch (IOException error)
+        {
+            throw new MachineStartException(MachineStartFailure.Host, $"cannot share a folder: {error.Message}", error);
         }
     }
 

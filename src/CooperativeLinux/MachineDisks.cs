@@ -33,6 +33,9 @@ internal sealed class MachineDisks : IDisposable
         }
     }
 
+    /// <summary>The disk that a machine boots from: the first one given; null without any.</summary>
+    public Disk? First => _disks.Count > 0 ? _disks[0].Disk : null;
+
     /// <summary>Makes the devices of one boot.</summary>
     public IEnumerable<BackendDevice> CreateDevices(DeviceContext context) =>
         _disks.Select(disk => new BlockBackend(context, disk.Index, disk.Disk));

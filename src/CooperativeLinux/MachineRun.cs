@@ -1,4 +1,5 @@
 using CooperativeLinux.Devices.Console;
+using CooperativeLinux.Devices.Control;
 using CooperativeLinux.Devices.Xenbus;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
@@ -22,16 +23,12 @@ internal sealed class MachineRun : IDisposable
     private readonly BufferedConsoleSink _output;
     private readonly TailSink _tail;
     private readonly MachineDevices _devices;
+    private readonly HostSleepWatch _sleepWatch;
 
-    /// <param name="options">What the machine is made of.</param>
-    /// <param name="createDevices">Makes its PV devices, but for the console.</param>
-    /// <param name="kernel">The kernel.</param>
-    /// <param name="initrd">The parts of the initramfs.</param>
-    /// <param name="output">Receives what the console shows.</param>
-    /// <param name="trace">Receives hypercalls, or null.</param>
     public MachineRun(
         MachineOptions options,
-        Func<DeviceContext, IEnumerable<BackendDevice>> createDevices,
+        MachineDisks disks,
+        MachineNetwork network,
         KernelImage kernel,
         IReadOnlyList<Stream> initrd,
         IConsoleSink output,
@@ -46,6 +43,7 @@ internal sealed class MachineRun : IDisposable
             {
                 MemorySize = (ulong)options.MemoryBytes,
                 Counter = _counter,
+                WallClock = options.WallClock,
                 Uuid = uuid,
                 EmergencyConsole = _output.Write,
                 HypercallTrace = trace,
@@ -67,6 +65,7 @@ internal sealed class MachineRun : IDisposable
         // The builder has cleared shared_info; the guest's time starts now.
         _domain.Clock.Rebase(0);
         Store = new XenStore(logger: logger);
+        Control = new DomainControl(Store);
         _storeRing = new StoreRing(Store, _domain.Memory, layout.StoreRingFrame, _domain.Events, logger: logger);
         _tail = new TailSink(_domain.ConsoleTail, _output);
         Console = new ConsoleBackend(_domain.Memory, layout.ConsoleRingFrame, _domain.Events, _tail, logger: logger);
@@ -87,13 +86,21 @@ internal sealed class MachineRun : IDisposable
                 Console = (layout.ConsoleRingFrame, ConsolePort),
                 Store = (layout.StoreRingFrame, StorePort),
             });
-        _devices = new MachineDevices(createDevices(new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }));
+        Balancer = new MemoryBalancer(_domain, Store, options.LeastMemoryBytes);
+        _sleepWatch = new HostSleepWatch(_domain.Clock, Control, options.WallClock);
+        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }, disks, network);
         _domain.Load(layout, StorePort, ConsolePort);
     }
 
     public ConsoleBackend Console { get; }
 
     public XenStore Store { get; }
+
+    /// <summary>Asks the guest for things.</summary>
+    public DomainControl Control { get; }
+
+    /// <summary>Sets the guest's memory target.</summary>
+    public MemoryBalancer Balancer { get; }
 
     public PvDomain Domain => _domain;
 
@@ -109,6 +116,8 @@ internal sealed class MachineRun : IDisposable
 
     public void Dispose()
     {
+        _sleepWatch.Dispose();
+        Balancer.Dispose();
         _devices.Dispose();
         Console.Dispose();
         _storeRing.Dispose();

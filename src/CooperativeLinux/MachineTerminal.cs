@@ -13,22 +13,22 @@ internal sealed partial class MachineTerminal : IConsoleSink, IDisposable
 {
     private readonly ITerminal _terminal;
     private readonly ILogger _logger;
+    private readonly MachineControl _control;
     private FileStream? _log;
-    private readonly Action _quit;
     private readonly CancellationTokenSource _closing = new();
     private ConsoleBackend? _console;
     private Task? _input;
 
     /// <param name="terminal">Disposed with this object.</param>
     /// <param name="logPath">A file that receives the output as well, or null.</param>
-    /// <param name="quit">Called when the user asks for the end with the escape key.</param>
+    /// <param name="control">Does what the user asks for with the escape key.</param>
     /// <param name="logger">Told when the log cannot be written any more.</param>
     /// <exception cref="MachineStartException">The log cannot be written.</exception>
-    public MachineTerminal(ITerminal terminal, string? logPath, Action quit, ILogger logger)
+    public MachineTerminal(ITerminal terminal, string? logPath, MachineControl control, ILogger logger)
     {
         _logger = logger;
         _terminal = terminal;
-        _quit = quit;
+        _control = control;
         _log = logPath == null ? null : OpenLog(logPath);
     }
 
@@ -52,6 +52,20 @@ internal sealed partial class MachineTerminal : IConsoleSink, IDisposable
             WriteLog(log, output);
         }
     }
+
+    /// <summary>Tells the owner something that must not be missed: on the terminal, or on standard error.</summary>
+    public void ShowNotice(string text)
+    {
+        if (!ShowOnTerminal(text))
+        {
+            System.Console.Error.WriteLine($"colinux: {text}");
+        }
+    }
+
+    /// <summary>Shows a line on the terminal, if output is one; the output of a pipe is the guest's alone.</summary>
+    /// <returns>Whether it was shown.</returns>
+    public bool ShowOnTerminal(string text) =>
+        _terminal.IsOutputTerminal && _terminal.Write(Encoding.UTF8.GetBytes($"\r\ncolinux: {text}\r\n"));
 
     public void Dispose()
     {
@@ -92,26 +106,45 @@ internal sealed partial class MachineTerminal : IConsoleSink, IDisposable
 
                 for (int done = 0; done < length;)
                 {
-                    (int used, int count, EscapeCommand command) = escape.Filter(typed.AsSpan(done, length - done), filtered);
+                    (int used, int count, EscapeCommand command, string argument) = escape.Filter(typed.AsSpan(done, length - done), filtered);
                     done += used;
                     Task sent = SendAsync(filtered.AsMemory(0, count), closing);
                     if (command == EscapeCommand.Quit)
                     {
-                        _quit();
+                        _control.Quit();
                         return;
                     }
 
                     await sent.ConfigureAwait(false);
-                    if (command == EscapeCommand.Help)
-                    {
-                        _ = _terminal.Write(Encoding.ASCII.GetBytes(EscapeKeys.Help));
-                    }
+                    Do(command, argument);
                 }
             }
         }
         catch (OperationCanceledException) when (closing.IsCancellationRequested)
         {
             // The machine has ended.
+        }
+    }
+
+    private void Do(EscapeCommand command, string argument)
+    {
+        switch (command)
+        {
+            case EscapeCommand.None:
+                break;
+            case EscapeCommand.Help:
+                _ = _terminal.Write(Encoding.ASCII.GetBytes(EscapeKeys.Help));
+                break;
+            case EscapeCommand.Echo:
+                _ = _terminal.Write(Encoding.ASCII.GetBytes(argument));
+                break;
+            default:
+                if (_control.Execute(command, argument) is string answer)
+                {
+                    ShowOnTerminal(answer);
+                }
+
+                break;
         }
     }
 

@@ -14,8 +14,7 @@ public sealed class RunCommandTests
 
         ExitCode code = await run.RunAsync(
             "run", "--kernel", kernel.Path, "--initrd", first.Path, "-i", second.Path, "--memory", "1G", "--log", "guest.log",
-            "--trace", "events,store", "--trace", "Timers", "--verify", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
-            "--trace", "events,store", "--trace", "Timers", "--disk", "a.img,ro", "-d", "b.img,name=xvdf", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
+            "--trace", "events,store", "--trace", "Timers", "--verify", "--disk", "a.img,ro", "-d", "b.img,name=xvdf", "--no-default-append", "--append", "root=/dev/xvda", "-a", "rw");
 
         Assert.Equal(ExitCode.Success, code);
         Assert.Equal("", run.Error.ToString());

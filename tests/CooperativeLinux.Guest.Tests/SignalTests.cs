@@ -22,7 +22,9 @@ public sealed class SignalTests
 
         colinux.Signal(signal);
 
+        // In order: the guest itself says that it ends.
         Assert.Equal(expected, colinux.WaitForExit(EndLimit));
+        Assert.Contains("reboot: System halted", colinux.Output, StringComparison.Ordinal);
         Assert.NotEqual(before, during);
         Assert.Equal(before, terminal.Mode);
     }
@@ -38,6 +40,29 @@ public sealed class SignalTests
 
         Assert.Equal(130, colinux.WaitForExit(EndLimit));
         Assert.Empty(colinux.Errors);
+    }
+
+    [Theory]
+    [InlineData("1", false)]
+    [InlineData("600", true)]
+    public void Signal_GuestThatDoesNotFollow_IsSwitchedOff(string limit, bool isSentTwice)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "signals");
+        using Colinux colinux = Colinux.Start(
+            "run", "-k", "6.1-cloud", "-m", "256M", "--stop-timeout", limit,
+            "-a", "colinux.script=\"echo '#!/colinux/busybox true' > /usr/sbin/poweroff; echo ready; sleep 1000\"");
+        colinux.WaitFor("ready\n");
+
+        colinux.Signal("TERM");
+        if (isSentTwice)
+        {
+            Thread.Sleep(1000);
+            Assert.Empty(colinux.Errors);
+            colinux.Signal("TERM");
+        }
+
+        Assert.Equal(143, colinux.WaitForExit(EndLimit));
+        Assert.Equal(isSentTwice ? "" : "colinux: the guest did not shut down within 1 s and was switched off\n", colinux.Errors);
     }
 
     [Fact]

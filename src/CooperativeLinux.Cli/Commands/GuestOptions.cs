@@ -9,6 +9,9 @@ internal static class GuestOptions
     /// <summary>The kernel that is used when none is named.</summary>
     public static KernelFlavour DefaultFlavour => KernelFlavour.Generic61;
 
+    /// <summary>What <c>--kernel</c> says for the kernel on the first disk.</summary>
+    public const string DiskKernel = "disk";
+
     /// <summary>The option <c>--mirror</c>.</summary>
     public static Option<string?> CreateMirror()
     {

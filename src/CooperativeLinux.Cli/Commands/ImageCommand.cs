@@ -55,7 +55,7 @@ internal static class ImageCommand
     }
 
     // Debian Policy 5.6.7.
-    private static bool IsPackageName(string name)
+    internal static bool IsPackageName(string name)
     {
         return name.Length >= 2
             && char.IsAsciiLetterOrDigit(name[0])

@@ -1,8 +1,11 @@
 using System.CommandLine;
+using System.Globalization;
 using CooperativeLinux.Configuration;
+using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Guests;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
+using CooperativeLinux.Guests.Machines;
 using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
 using CooperativeLinux.Processor.Execution;
@@ -12,13 +15,22 @@ namespace CooperativeLinux.Cli.Commands;
 /// <summary><c>colinux run</c>: starts a guest in the foreground, with its console on the terminal.</summary>
 internal sealed class RunCommand
 {
+    private const double DefaultStopSeconds = 60;
+    private const int MaxStopSeconds = 86400;
+
     private readonly TextWriter _error;
     private readonly Func<MachineOptions, CancellationToken, Task<MachineResult>> _runMachine;
 
+    private readonly Argument<string?> _name = new("NAME")
+    {
+        Arity = ArgumentArity.ZeroOrOne,
+        Description = "A machine made with 'create' [default: Debian's kernel with a small guest]",
+    };
+
     private readonly Option<string?> _kernel = new("--kernel", "-k")
     {
-        HelpName = "FILE|SERIES",
-        Description = $"A kernel file (vmlinuz), or a Debian kernel to fetch: {string.Join(", ", KernelFlavour.Tested)} [default: {GuestOptions.DefaultFlavour}]",
+        HelpName = $"FILE|SERIES|{GuestOptions.DiskKernel}",
+        Description = $"A kernel file (vmlinuz), or a Debian kernel to fetch: {string.Join(", ", KernelFlavour.Tested)}; {GuestOptions.DiskKernel}: /vmlinuz and /initrd.img on the first disk, which is the root then [default: {GuestOptions.DefaultFlavour}]",
     };
 
     private readonly Option<string[]> _initrd = new("--initrd", "-i")
@@ -38,19 +50,19 @@ internal sealed class RunCommand
         Description = $"Leave out what the kernel's command line starts with otherwise: {KernelCommandLine.Defaults} and the TERM of the terminal",
     };
 
-    private readonly Option<long?> _memory = new("--memory", "-m")
+    private readonly Option<MemoryRange?> _memory = new("--memory", "-m")
     {
-        HelpName = "SIZE",
-        Description = $"The guest's memory, such as 512M or 2G; a plain number means MiB [default: {MemorySize.Format(MemorySize.Default)}]",
+        HelpName = "SIZE|LEAST..MOST",
+        Description = $"The guest's memory, such as 512M or 2G; a plain number means MiB. With 256M..2G it has 2G, and what it does not need goes back to the host, down to 256M [default: {MemorySize.Format(MemorySize.Default)}]",
         CustomParser = result =>
         {
             string text = result.Tokens[0].Value;
-            if (!MemorySize.TryParse(text, out long bytes, out string reason))
+            if (!MemoryRange.TryParse(text, out MemoryRange range, out string reason))
             {
                 result.AddError($"--memory {text}: {reason}.");
             }
 
-            return bytes;
+            return range;
         },
     };
 
@@ -83,10 +95,28 @@ internal sealed class RunCommand
         },
     };
 
+    private readonly ShareOptions _shares = new();
+
     private readonly Option<string?> _log = new("--log")
     {
         HelpName = "FILE",
         Description = "Write what the guest shows on its console to this file as well",
+    };
+
+    private readonly Option<double?> _stopTimeout = new("--stop-timeout")
+    {
+        HelpName = "SECONDS",
+        Description = "How long a guest may take to shut down when colinux gets a signal (SIGTERM, SIGINT, SIGHUP) before it is switched off; 0 switches it off at once [default: 60]",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            if (!double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) || seconds > MaxStopSeconds)
+            {
+                result.AddError($"--stop-timeout {text}: it is a number of seconds from 0 to {MaxStopSeconds}.");
+            }
+
+            return seconds;
+        },
     };
 
     private readonly Option<TraceSubjects> _trace = new("--trace")
@@ -134,15 +164,19 @@ internal sealed class RunCommand
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
-        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without options: Debian's kernel with a small guest.")
+        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without a name and options: Debian's kernel with a small guest, and the current folder in it.")
         {
+            run._name,
             run._kernel,
             run._initrd,
             run._append,
             run._noDefaultAppend,
             run._memory,
             run._disk,
+            run._shares.Share,
+            run._shares.NoShare,
             run._log,
+            run._stopTimeout,
             run._trace,
             run._verify,
             run._mirror,
@@ -189,11 +223,30 @@ internal sealed class RunCommand
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        MachineOptions options = await CreateOptionsAsync(parsed, cancellationToken).ConfigureAwait(false);
+        MachineOptions options = await CreateOptionsAsync(WithMachine(parsed), cancellationToken).ConfigureAwait(false);
 
         // The one place where the command meets the machine. The console belongs to the machine from here on.
         MachineResult result = await _runMachine(options, cancellationToken).ConfigureAwait(false);
         return (int)Report(result);
+    }
+
+    /// <summary>Adds the options in the configuration of the machine that is named.</summary>
+    private ParseResult WithMachine(ParseResult parsed)
+    {
+        if (parsed.GetValue(_name) is not string name)
+        {
+            return parsed;
+        }
+
+        Command command = parsed.CommandResult.Command;
+        MachineFolder machine = MachineCommands.Find(MachineStore.ForUser(), name);
+        ParserConfiguration configuration = new() { ResponseFileTokenReplacer = null };
+        ParseResult whole = command.Parse(
+            [.. MachineConfiguration.Read(machine, command, parsed), .. parsed.Tokens.SkipWhile(token => token.Value != command.Name).Skip(1).Select(token => token.Value)],
+            configuration);
+        return whole.Errors.Count == 0
+            ? whole
+            : throw new UserException(ExitCode.Usage, $"{machine.ConfigurationPath}: {whole.Errors[0].Message}");
     }
 
     private ExitCode Report(MachineResult result)
@@ -225,15 +278,32 @@ internal sealed class RunCommand
             CheckReadable(initrd, "initramfs");
         }
 
-        string kernelPath;
+        IReadOnlyList<DiskOption> disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))];
+        IReadOnlyList<string> appended = parsed.GetValue(_append) ?? [];
+        string? kernelPath;
         IReadOnlyList<string> initrdPaths = initrds;
-        if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
+        IReadOnlyList<FileShareOptions> shares;
+        if (kernelText == GuestOptions.DiskKernel)
+        {
+            if (disks.Count == 0)
+            {
+                throw new UserException(ExitCode.Usage, $"--kernel {GuestOptions.DiskKernel} needs a disk; name one with --disk");
+            }
+
+            // Words that come later win, so the user's own root does.
+            kernelPath = null;
+            shares = _shares.Choose(parsed, flavour: null);
+            appended = [$"root=/dev/{disks[0].Name ?? "xvda"} ro", .. appended];
+        }
+        else if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
         {
             CheckReadable(kernelText, "kernel");
             kernelPath = Path.GetFullPath(kernelText);
+            shares = _shares.Choose(parsed, flavour: null);
         }
         else
         {
+            shares = _shares.Choose(parsed, flavour);
             GuestCache cache = GuestCache.ForUser();
             AptSourceChoice sources = AptSourceChoice.OfMirror(parsed.GetValue(_mirror));
             using GuestProgressLine? progress = GuestProgressLine.ForStandardError();
@@ -243,21 +313,33 @@ internal sealed class RunCommand
             {
                 initrdPaths = await new DefaultGuest(cache, sources).GetInitrdsAsync(kernel, progress, cancellationToken).ConfigureAwait(false);
             }
+            else
+            {
+                // Whatever the guest is, its disks and shares need the drivers of this kernel.
+                initrdPaths = [.. initrds, await new ModuleArchive(cache).GetAsync(kernel, progress, cancellationToken).ConfigureAwait(false)];
+            }
         }
 
+        MemoryRange memory = parsed.GetValue(_memory) ?? new MemoryRange(MemorySize.Default, MemorySize.Default);
+        bool withDefaults = !parsed.GetValue(_noDefaultAppend);
         return new MachineOptions
         {
             KernelPath = kernelPath,
             InitrdPaths = [.. initrdPaths.Select(Path.GetFullPath)],
             CommandLine = KernelCommandLine.Create(
-                !parsed.GetValue(_noDefaultAppend), Environment.GetEnvironmentVariable("TERM"), parsed.GetValue(_append) ?? []),
-            MemoryBytes = parsed.GetValue(_memory) ?? MemorySize.Default,
-            Disks = [.. (parsed.GetValue(_disk) ?? []).Select(disk => disk.WithFullPaths(Environment.CurrentDirectory))],
+                withDefaults,
+                Environment.GetEnvironmentVariable("TERM"),
+                [.. withDefaults ? ShareOptions.CommandLine(shares) : [], .. withDefaults && memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(), .. appended]),
+            Shares = shares,
+            MemoryBytes = memory.Most,
+            LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
+            Disks = disks,
             LogPath = parsed.GetValue(_log) is string log ? Path.GetFullPath(log) : null,
+            StopTimeout = TimeSpan.FromSeconds(parsed.GetValue(_stopTimeout) ?? DefaultStopSeconds),
             Trace = parsed.GetValue(_trace),
-            Network = _network.Read(parsed),
             Loggers = WarningLoggers.For(_error),
             Processor = new ProcessorOptions { Verify = parsed.GetValue(_verify) },
+            Network = _network.Read(parsed),
         };
     }
 }

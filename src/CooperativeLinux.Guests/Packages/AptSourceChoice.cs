@@ -40,6 +40,20 @@ public sealed class AptSourceChoice
         return OfList([new AptSource([mirror], [suite, suite + "-updates"], ["main"], options)]);
     }
 
+    /// <summary>The code name of this machine's release, such as <c>bookworm</c>; null if it says none.</summary>
+    public static string? HostRelease => ReadCodeName();
+
+    /// <summary>A Debian release: from an archive, or from where the machine's apt gets its own release.</summary>
+    /// <param name="release">Its code name, such as <c>trixie</c>.</param>
+    /// <param name="mirror">The archive's address, or null for the machine's sources.</param>
+    /// <exception cref="GuestBuildException">The address is none.</exception>
+    public static AptSourceChoice OfRelease(string release, string? mirror)
+    {
+        AptSourceChoice own = OfMirror(mirror);
+        return new AptSourceChoice(async cancellationToken =>
+            OfRelease(await own.ReadAsync(cancellationToken).ConfigureAwait(false), ReadCodeName(), release));
+    }
+
     /// <summary>Exactly these sources.</summary>
     public static AptSourceChoice OfList(IReadOnlyList<AptSource> sources)
     {
@@ -75,6 +89,34 @@ public sealed class AptSourceChoice
         }
 
         return kept.Count > 0 ? kept : sources;
+    }
+
+    /// <summary>The same archives with the suites of another release. Backports are left out.</summary>
+    internal static IReadOnlyList<AptSource> OfRelease(IReadOnlyList<AptSource> sources, string? own, string wanted)
+    {
+        List<AptSource> result = [];
+        foreach (AptSource source in sources)
+        {
+            string[] suites = [.. source.Suites
+                .Select(suite => Replace(suite, own, wanted))
+                .Where(suite => suite == wanted || (suite.StartsWith(wanted, StringComparison.Ordinal) && !suite.Contains("backports", StringComparison.Ordinal)))
+                .Distinct()];
+            if (suites.Length > 0)
+            {
+                result.Add(source with { Suites = suites });
+            }
+        }
+
+        return result.Count > 0
+            ? result
+            : throw new GuestBuildException($"apt's sources have no archive of Debian's releases to take {wanted} from; name one with --mirror");
+
+        static string Replace(string suite, string? own, string wanted)
+        {
+            string? name = ((string?[])[own, "stable", "oldstable", "testing"])
+                .FirstOrDefault(name => name is not null && (suite == name || suite.StartsWith(name + "-", StringComparison.Ordinal) || suite.StartsWith(name + "/", StringComparison.Ordinal)));
+            return name is null ? suite : wanted + suite[name.Length..];
+        }
     }
 
     private static bool IsOfRelease(string suite, string codeName)

@@ -21,8 +21,9 @@ public sealed class AptWorkspace
     /// <summary>Creates the workspace in a cache.</summary>
     /// <param name="cache">The cache that holds it.</param>
     /// <param name="choice">Where packages come from.</param>
+    /// <param name="folder">Name of its folder in the cache; one for each release, so that their lists stay.</param>
     /// <exception cref="GuestBuildException">apt cannot work in this cache folder.</exception>
-    public AptWorkspace(GuestCache cache, AptSourceChoice choice)
+    public AptWorkspace(GuestCache cache, AptSourceChoice choice, string folder = "apt")
     {
         ArgumentNullException.ThrowIfNull(cache);
         ArgumentNullException.ThrowIfNull(choice);
@@ -33,7 +34,7 @@ public sealed class AptWorkspace
 
         _cache = cache;
         _choice = choice;
-        _folder = cache.PathOf("apt");
+        _folder = cache.PathOf(folder);
     }
 
     private string ConfigurationPath => Path.Combine(_folder, "apt.conf");

@@ -11,6 +11,9 @@ public abstract unsafe class HostAllocation : IDisposable
     // What a process has at most on x86-64 with 4-level tables. Wine searches very long for more.
     private const ulong AddressSpace = 1UL << 47;
 
+    // Bytes looked at in one call of the host.
+    private const ulong ResidencyChunk = 64 << 20;
+
     private protected HostAllocation()
     {
     }
@@ -55,9 +58,26 @@ public abstract unsafe class HostAllocation : IDisposable
         }
     }
 
+    /// <summary>Bytes that are in the host's memory at present.</summary>
+    /// <exception cref="HostCallException">The host refuses.</exception>
+    public ulong ResidentBytes()
+    {
+        ObjectDisposedException.ThrowIf(Pointer == null, this);
+        ulong resident = 0;
+        for (ulong offset = 0; offset < Size; offset += ResidencyChunk)
+        {
+            resident += (ulong)CountResidentPages(Pointer + offset, (int)Math.Min(ResidencyChunk, Size - offset) / PageSize) * PageSize;
+        }
+
+        return resident;
+    }
+
     /// <inheritdoc/>
     public abstract void Dispose();
 
     /// <summary>See <see cref="Discard"/>; the range is checked and not empty.</summary>
     private protected abstract void DiscardPages(byte* start, nuint length);
+
+    /// <summary>How many of some pages are in the host's memory.</summary>
+    private protected abstract int CountResidentPages(byte* start, int pages);
 }

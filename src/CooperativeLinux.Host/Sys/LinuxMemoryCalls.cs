@@ -42,6 +42,9 @@ internal static unsafe partial class LinuxMemoryCalls
     [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
     public static partial int Advise(nint address, nuint length, int advice);
 
+    [LibraryImport("libc", EntryPoint = "mincore", SetLastError = true)]
+    public static partial int InCore(nint address, nuint length, byte* flags);
+
     [LibraryImport("libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int CreateMemoryFile(string name, uint flags);
 

@@ -31,6 +31,13 @@ internal static unsafe partial class WindowsMemoryCalls
     [return: MarshalAs(UnmanagedType.Bool)]
     public static partial bool VirtualUnlock(nint address, nuint size);
 
+    [LibraryImport("kernel32", EntryPoint = "K32QueryWorkingSetEx", SetLastError = true)]
+    [return: MarshalAs(UnmanagedType.Bool)]
+    public static partial bool QueryWorkingSet(nint process, void* information, uint size);
+
+    [LibraryImport("kernel32", EntryPoint = "GetCurrentProcess")]
+    public static partial nint GetCurrentProcess();
+
     [LibraryImport("kernel32", EntryPoint = "CreateFileMappingW", SetLastError = true)]
     public static partial nint CreateFileMapping(nint file, nint attributes, uint protection, uint sizeHigh, uint sizeLow, nint name);
 

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Machine;
 using CooperativeLinux.Monitor.Memory;
 
@@ -72,6 +73,7 @@ internal sealed class MemoryHypercalls(DomainServices domain)
 
         ulong size = 1UL << (int)reservation.Order;
         ulong done = 0;
+        FrameRange run = default;
         for (; done < reservation.Extents && !vcpu.Life.HasEnded; done++)
         {
             if (!vcpu.Processor.TryRead(reservation.Start + (done * 8), out ulong first)
@@ -86,9 +88,45 @@ internal sealed class MemoryHypercalls(DomainServices domain)
             {
                 _ = isIncrease ? domain.Balloon.TryPopulate(frame) : domain.Balloon.TryRelease(frame);
             }
+
+            if (!isIncrease)
+            {
+                run = Join(run, new FrameRange(first, size));
+            }
         }
 
+        Discard(run);
         return (long)done;
+    }
+
+    /// <summary>Discards frames in runs, of which a guest's frames mostly consist, upwards or downwards.</summary>
+    private FrameRange Join(FrameRange run, FrameRange more)
+    {
+        if (run.Count == 0)
+        {
+            return more;
+        }
+
+        if (run.End == more.First)
+        {
+            return new FrameRange(run.First, run.Count + more.Count);
+        }
+
+        if (more.End == run.First)
+        {
+            return new FrameRange(more.First, run.Count + more.Count);
+        }
+
+        Discard(run);
+        return more;
+    }
+
+    private void Discard(FrameRange run)
+    {
+        if (run.Count != 0)
+        {
+            domain.Memory.Discard(run.First, run.Count);
+        }
     }
 
     [StructLayout(LayoutKind.Explicit, Size = 24)]

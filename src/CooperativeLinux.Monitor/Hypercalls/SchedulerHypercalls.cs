@@ -53,6 +53,8 @@ internal sealed class SchedulerHypercalls(DomainServices domain)
                 domain.Life.End(new DomainOutcome(DomainOutcomeKind.Reboot, string.Empty));
                 return 0;
             case ReasonSuspend:
+                // The guest reads the wall clock before and after, and sets its time of day by the difference.
+                domain.Clock.SetWallClock();
                 return SuspendCancelled;
             case ReasonCrash:
                 vcpu.Crash("the guest kernel crashed");

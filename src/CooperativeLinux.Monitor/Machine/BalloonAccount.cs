@@ -21,7 +21,8 @@ internal sealed class BalloonAccount(GuestMemory memory)
         }
     }
 
-    /// <summary>Takes a frame out; its content is lost. False if it is no frame of RAM.</summary>
+    /// <summary>Takes a frame out. What it held is lost with <see cref="GuestMemory.Discard"/>, which the caller does for many at once.
+    /// False if it is no frame of RAM.</summary>
     public bool TryRelease(ulong frame)
     {
         if (frame >= memory.FrameCount)

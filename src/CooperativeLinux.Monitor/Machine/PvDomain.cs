@@ -29,6 +29,7 @@ public sealed unsafe partial class PvDomain : IDisposable
     private readonly VcpuExits[] _exits;
     private readonly Thread?[] _threads;
     private readonly Lock _threadLock = new();
+    private readonly BalloonAccount _balloon;
     private bool _isLoaded;
 
     /// <summary>Makes a domain with zero-filled memory.</summary>
@@ -41,10 +42,11 @@ public sealed unsafe partial class PvDomain : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, VcpuInfoTable.MaxVcpus, nameof(options));
         _logger = logger ?? NullLogger.Instance;
         Memory = new GuestMemory(options.MemorySize);
+        _balloon = new BalloonAccount(Memory);
         _table = new VcpuTable(count);
         Events = new EventChannels(Memory, count, _table);
         Grants = new GrantTable(Memory);
-        Clock = new PvClock(Events.SharedInfo, Events.Vcpus, options.Counter);
+        Clock = new PvClock(Events.SharedInfo, Events.Vcpus, options.Counter, options.WallClock);
         _timers = new VcpuTimers(Clock, Events, _table);
         _processors = new Vcpu[count];
         _exits = new VcpuExits[count];
@@ -67,7 +69,7 @@ public sealed unsafe partial class PvDomain : IDisposable
             },
             StartVcpu = StartVcpu,
             Tlb = new TlbShootdown(_table.Vcpus),
-            Balloon = new BalloonAccount(Memory),
+            Balloon = _balloon,
             Uuid = options.Uuid,
         };
         HypercallTracer? tracer = options.HypercallTrace is { } trace ? new HypercallTracer(trace) : null;
@@ -105,6 +107,9 @@ public sealed unsafe partial class PvDomain : IDisposable
 
     /// <summary>The last lines of output; whoever serves the console ring appends its output too.</summary>
     public ConsoleTail ConsoleTail { get; } = new();
+
+    /// <summary>Bytes of RAM the guest has at present: without what it has given back.</summary>
+    public ulong PresentMemory => _balloon.PresentFrames * GuestMemory.PageSize;
 
     /// <summary>Called after the last guest instruction, before the outcome is put together: lets the console ring be
     /// drained.</summary>

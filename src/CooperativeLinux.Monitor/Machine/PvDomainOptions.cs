@@ -15,6 +15,9 @@ public sealed record PvDomainOptions
     /// <summary>The time stamp counter that guest code reads.</summary>
     public required ITimestampCounter Counter { get; init; }
 
+    /// <summary>Time of day for the guest's wall clock; null: the host's.</summary>
+    public TimeProvider? WallClock { get; init; }
+
     /// <summary>The domain's identity, shown to the guest.</summary>
     public Guid Uuid { get; init; } = Guid.NewGuid();
 

@@ -6,6 +6,9 @@ public enum ShutdownRequest
     PowerOff,
     Reboot,
     Halt,
+
+    /// <summary>Sleep, from which the monitor wakes it at once: the guest sets its clock then (docs/control.md).</summary>
+    Suspend,
 }
 
 /// <summary>Asks a running guest for things, through its control and memory nodes.</summary>
@@ -31,6 +34,12 @@ public sealed class DomainControl
     /// <summary>Memory the guest is asked to use, in KiB; null if unknown.</summary>
     public ulong? MemoryTargetKiB => Number("memory/target");
 
+    /// <summary>The most memory the guest can use, in KiB; 0 if unknown.</summary>
+    public ulong MemoryMaximumKiB => Number("memory/static-max") ?? 0;
+
+    /// <summary>Whether a key is one for <see cref="SendSysRq"/>.</summary>
+    public static bool IsSysRqKey(char key) => SysRqKeys.Contains(key);
+
     /// <summary>Asks for an orderly shutdown.</summary>
     public void RequestShutdown(ShutdownRequest request) =>
         _store.Write($"{_home}/control/shutdown", request.ToString().ToLowerInvariant());
@@ -51,9 +60,8 @@ public sealed class DomainControl
     /// <param name="kibibytes">KiB, at most the domain's static maximum.</param>
     public void SetMemoryTarget(ulong kibibytes)
     {
-        ulong maximum = Number("memory/static-max") ?? 0;
         ArgumentOutOfRangeException.ThrowIfZero(kibibytes);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(kibibytes, maximum);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(kibibytes, MemoryMaximumKiB);
         _store.Write($"{_home}/memory/target", $"{kibibytes}");
     }
 

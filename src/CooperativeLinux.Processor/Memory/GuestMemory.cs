@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using CooperativeLinux.Host;
 using CooperativeLinux.Host.Memory;
 
 namespace CooperativeLinux.Processor.Memory;
@@ -155,6 +156,25 @@ public sealed unsafe class GuestMemory : IDisposable
         NotifyWrite(address, length);
         return new Span<byte>(_base + address, length);
     }
+
+    /// <summary>Gives frames of RAM back to the host: they read zero from now on, and take host memory again when they are touched.</summary>
+    /// <param name="firstFrame">The first frame.</param>
+    /// <param name="count">How many; frames outside RAM are an error of the caller.</param>
+    /// <exception cref="HostCallException">The host refuses.</exception>
+    public void Discard(ulong firstFrame, ulong count)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(firstFrame, FrameCount);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, FrameCount - firstFrame);
+        for (ulong frame = firstFrame; frame < firstFrame + count; frame++)
+        {
+            NotifyWrite(frame * PageSize, PageSize);
+        }
+
+        _ram.Discard(firstFrame * PageSize, count * PageSize);
+    }
+
+    /// <summary>Bytes of host memory that RAM takes at present; a look at every page.</summary>
+    public ulong ResidentBytes() => _ram.ResidentBytes();
 
     /// <summary>Host address of a frame, null where there is none. Only the processor may use it.</summary>
     internal byte* FramePointer(ulong frame)

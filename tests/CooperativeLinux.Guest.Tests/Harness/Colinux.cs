@@ -34,6 +34,8 @@ internal sealed class Colinux : IDisposable
 
     public int Id => _process.Id;
 
+    public bool HasExited => _process.HasExited;
+
     /// <summary>CPU time of all threads so far.</summary>
     public TimeSpan ProcessorTime
     {
@@ -52,6 +54,14 @@ internal sealed class Colinux : IDisposable
 
     /// <summary>Starts the command with pipes; input stays open until <see cref="CloseInput"/>.</summary>
     public static Colinux Start(params string[] arguments) => new(Prepare(Path, arguments), readScreen: null);
+
+    /// <summary>The same, in a folder.</summary>
+    public static Colinux StartIn(string folder, params string[] arguments)
+    {
+        ProcessStartInfo start = Prepare(Path, arguments);
+        start.WorkingDirectory = folder;
+        return new Colinux(start, readScreen: null);
+    }
 
     /// <summary>Starts the command on a terminal of its own, in a session of its own.</summary>
     public static Colinux StartOn(Terminal terminal, params string[] arguments)

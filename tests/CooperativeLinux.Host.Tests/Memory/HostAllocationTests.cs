@@ -52,6 +52,21 @@ public sealed unsafe class HostAllocationTests
         Assert.True(all[(5 * (int)Page)..].IndexOfAnyExcept((byte)0xA5) < 0);
     }
 
+    [Fact]
+    public void ResidentBytes_TouchedAndDiscarded_AreCounted()
+    {
+        // More than is looked at in one call.
+        using HostAllocation memory = HostAllocation.AllocateSparse(100 << 20);
+        foreach (ulong page in (ulong[])[0, 1, 100, (64 << 20) / Page, (memory.Size / Page) - 1])
+        {
+            memory.Pointer[page * Page] = 1;
+        }
+
+        Assert.Equal(5 * Page, memory.ResidentBytes());
+        memory.Discard(0, 4 * Page);
+        Assert.Equal(3 * Page, memory.ResidentBytes());
+    }
+
     [Theory]
     [InlineData(1, 4096)]
     [InlineData(0, 4095)]

@@ -116,6 +116,29 @@ public sealed unsafe class SmallHypercallTests : IDisposable
         Assert.Equal(256UL, _domain.Services.Balloon.PresentFrames);
     }
 
+    [Fact]
+    public void MemoryOp_Decrease_LosesTheContentOfTheseFramesOnly()
+    {
+        // Frames as a guest gives them: upwards, downwards, and apart.
+        ulong[] released = [0x80, 0x81, 0x82, 0x7f, 0x90, 0x8f, 0x8e, 0xa0];
+        ulong[] kept = [0x7e, 0x83, 0x8d, 0x91, 0x9f, 0xa1];
+        foreach (ulong frame in (ulong[])[.. released, .. kept])
+        {
+            _domain.Write((frame * 4096) + 4088, frame);
+        }
+
+        WriteReservation((ulong)released.Length, 0, 0x7ff0);
+        for (int i = 0; i < released.Length; i++)
+        {
+            _domain.Write(0x3_0000 + ((ulong)i * 8), released[i]);
+        }
+
+        Assert.Equal(released.Length, _domain.Call(HypercallNumber.MemoryOp, 1, Argument));
+
+        Assert.All(released, frame => Assert.Equal(0UL, _domain.Read64((frame * 4096) + 4088)));
+        Assert.All(kept, frame => Assert.Equal(frame, _domain.Read64((frame * 4096) + 4088)));
+    }
+
     [Theory]
     [InlineData(2UL, 0u, 0x7ff0, 1)]
     [InlineData(2UL, 11u, 0x7ff0, 0)]

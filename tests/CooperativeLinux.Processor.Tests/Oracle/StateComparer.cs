@@ -114,7 +114,7 @@ internal static class StateComparer
 
     private static bool IsAtBranchTarget(TestCase test, TestState expected, TestState actual) =>
         (test.Tolerance & FaultTolerance.AtBranchTarget) != 0
-        && expected.Outcome.Vector == GeneralProtectionVector && actual.Outcome == expected.Outcome && !Memory.Mmu.IsCanonical(actual.Rip);
+        && expected.Outcome.Vector == GeneralProtectionVector && actual.Outcome == expected.Outcome && !CooperativeLinux.Processor.Memory.Mmu.IsCanonical(actual.Rip);
 
     private static bool OutcomesEqual(TestCase test, Outcome expected, Outcome actual)
     {

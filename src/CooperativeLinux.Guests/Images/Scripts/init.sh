@@ -33,7 +33,7 @@ $bb ln -sf fd/2 /dev/stderr
 
 # Words of the command line are split at blanks; only colinux.script may hold blanks, in double quotes.
 read -r cmdline < /proc/cmdline
-name=colinux mounts= folder=/root root= rootfstype= rootflags= rootmode=ro init=/sbin/init debug= script= net=auto
+name=colinux mounts= folder=/root root= rootfstype= rootflags= rootmode=ro init=/sbin/init debug= script= net=auto balloon=
 for word in $cmdline; do
     value=${word#*=}
     case $word in
@@ -42,6 +42,7 @@ for word in $cmdline; do
         colinux.folder=*) folder=$value ;;
         colinux.net=*) net=$value ;;
         colinux.debug) debug=1 ;;
+        colinux.balloon) balloon=1 ;;
         root=*) root=$value ;;
         rootfstype=*) rootfstype=$value ;;
         rootflags=*) rootflags=$value ;;
@@ -97,6 +98,9 @@ if [ -n "$root" ]; then
     echo "colinux: cannot start from $root; here is a shell instead"
 fi
 
+# Memory that is free goes back to the host.
+[ -n "$balloon" ] && $bb sh /colinux/memory.sh >/dev/null 2>&1 &
+
 $bb ip link set lo up
 if [ "$net" != none ] && [ -d /sys/class/net/eth0 ]; then
     $bb ip link set eth0 up
@@ -104,6 +108,9 @@ if [ "$net" != none ] && [ -d /sys/class/net/eth0 ]; then
     network=$!
 fi
 
+newline='
+'
+shared=
 for share in $mounts; do
     tag=${share%%:*}
     where=${share#*:}
@@ -112,7 +119,14 @@ for share in $mounts; do
     $bb mkdir -p "$where"
     modprobe -q 9p
     modprobe -q 9pnet_xen
-    $bb mount -t 9p -o "trans=xen,version=9p2000.L$options" "$tag" "$where" || echo "colinux: cannot mount the share $tag"
+    if $bb mount -t 9p -o "trans=xen,version=9p2000.L,msize=262144,cache=mmap$options" "$tag" "$where"; then
+        case $tag in
+            host) shared="${shared}The folder that colinux was started in is here as $where.$newline" ;;
+            *) shared="${shared}The host's folder $tag is here as $where.$newline" ;;
+        esac
+    else
+        echo "colinux: cannot mount the share $tag"
+    fi
 done
 [ -d "$folder" ] || folder=/root
 cd "$folder" 2>/dev/null || cd /
@@ -134,6 +148,11 @@ if [ -e /colinux/run ]; then
     printf '\ncolinux: exit %d\n' $?
 else
     [ -f /etc/motd ] && $bb cat /etc/motd
+    if [ -n "$shared" ]; then
+        printf '%s\n' "$shared"
+    elif ! modprobe -q -n 9p 2>/dev/null; then
+        printf 'This kernel has no 9p, so no folder of the host is here; the generic kernels have it.\n\n'
+    fi
     shell=/bin/bash
     [ -x $shell ] || shell=/bin/sh
     $bb setsid $bb sh -c 'exec <> "$0" >&0 2>&1; exec '$shell' -l' "$tty"

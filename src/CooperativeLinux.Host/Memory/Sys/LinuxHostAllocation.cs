@@ -52,6 +52,21 @@ internal sealed unsafe class LinuxHostAllocation : HostAllocation
         }
     }
 
+    /// <inheritdoc/>
+    private protected override int CountResidentPages(byte* start, int pages)
+    {
+        byte[] flags = new byte[pages];
+        fixed (byte* first = flags)
+        {
+            if (InCore((nint)start, (nuint)pages * PageSize, first) != 0)
+            {
+                throw HostCallException.FromLast("mincore");
+            }
+        }
+
+        return flags.AsSpan().Count((byte)1);
+    }
+
     private void Release()
     {
         nint address = Interlocked.Exchange(ref _address, 0);

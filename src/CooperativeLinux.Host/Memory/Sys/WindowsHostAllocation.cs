@@ -49,6 +49,33 @@ internal sealed unsafe class WindowsHostAllocation : HostAllocation
         _ = VirtualUnlock((nint)start, length);
     }
 
+    /// <inheritdoc/>
+    private protected override int CountResidentPages(byte* start, int pages)
+    {
+        // PSAPI_WORKING_SET_EX_INFORMATION: the address, then flags of which bit 0 says that the page is in the working set.
+        nuint[] information = new nuint[pages * 2];
+        for (int page = 0; page < pages; page++)
+        {
+            information[page * 2] = (nuint)(start + ((nint)page * PageSize));
+        }
+
+        fixed (nuint* first = information)
+        {
+            if (!QueryWorkingSet(GetCurrentProcess(), first, (uint)(information.Length * sizeof(nuint))))
+            {
+                throw HostCallException.FromLast("QueryWorkingSetEx");
+            }
+        }
+
+        int count = 0;
+        for (int page = 0; page < pages; page++)
+        {
+            count += (int)(information[(page * 2) + 1] & 1);
+        }
+
+        return count;
+    }
+
     private void Release()
     {
         nint address = Interlocked.Exchange(ref _address, 0);

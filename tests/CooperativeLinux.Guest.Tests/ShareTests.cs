@@ -1,0 +1,135 @@
+using System.Diagnostics;
+using System.Runtime.Versioning;
+using CooperativeLinux.Guest.Tests.Harness;
+using CooperativeLinux.Guests.Images;
+using CooperativeLinux.Guests.Storage;
+
+namespace CooperativeLinux.Guest.Tests;
+
+/// <summary>Host folders in a guest.</summary>
+public sealed class ShareTests : IDisposable
+{
+    private const int Usage = 2;
+
+    private readonly string _top = Directory.CreateTempSubdirectory("colinux-test-").FullName;
+    private readonly string _folder;
+
+    public ShareTests()
+    {
+        _folder = Path.Combine(_top, "shared");
+        Directory.CreateDirectory(_folder);
+        File.WriteAllText(Path.Combine(_top, "secret"), "secret");
+    }
+
+    public void Dispose() => Directory.Delete(_top, recursive: true);
+
+    [Fact]
+    [UnsupportedOSPlatform("macos")]
+    public async Task Share_EverythingAGuestDoes_IsAsOnALocalFileSystem()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "needs a Linux host");
+        int seed = Environment.TickCount;
+        MakeTree(Path.Combine(_folder, "tree"), new Random(seed));
+        File.CreateSymbolicLink(Path.Combine(_folder, "escape"), Path.Combine(_top, "secret"));
+        File.Copy(Path.Combine(AppContext.BaseDirectory, "Data", "share.py"), Path.Combine(_folder, "share.py"));
+        string image = await new RootImageBuilder(GuestCache.ForUser()).GetAsync(
+            new RootImageOptions { Packages = ["git", "python3"] }, cancellationToken: TestContext.Current.CancellationToken);
+        using FileStream hostLock = new(Path.Combine(_folder, "hostlock"), FileMode.Create, FileAccess.ReadWrite, FileShare.ReadWrite);
+        hostLock.SetLength(10);
+        hostLock.Lock(0, 10);
+
+        using Colinux colinux = Colinux.Start(
+            "run", "-i", image, "-m", "1G", "--share", $"{_folder}:work", "--share", $"{_folder}:look,ro",
+            "-a", $"colinux.script=\"mount -t tmpfs tmpfs /tmp; python3 /mnt/work/share.py /mnt/work /mnt/look /tmp {seed}\"");
+        colinux.CloseInput();
+        WaitForFile("release", colinux);
+        hostLock.Unlock(0, 10);
+        WaitForFile("ready", colinux);
+        File.WriteAllText(Path.Combine(_folder, "answer"), "from the host");
+        Thread.Sleep(50);
+        File.AppendAllText(Path.Combine(_folder, "answer"), ", and more");
+        Assert.Equal(0, colinux.WaitForExit());
+
+        TestContext.Current.SendDiagnosticMessage(colinux.Output);
+        Assert.Equal(11, colinux.Output.Split('\n').Count(line => line.StartsWith("ok ", StringComparison.Ordinal)));
+        Assert.DoesNotContain("FAILED", colinux.Output, StringComparison.Ordinal);
+        Assert.Equal(Describe("tree"), Describe("back"));
+        Assert.Equal(["secret", "shared"], Directory.EnumerateFileSystemEntries(_top).Select(Path.GetFileName).Order());
+        Assert.Equal("secret", File.ReadAllText(Path.Combine(_top, "secret")));
+    }
+
+    [Fact]
+    public void Run_WithoutOptions_HasTheCurrentFolderAndSaysSo()
+    {
+        using Colinux colinux = Colinux.StartIn(_folder, "run");
+        colinux.WaitFor("The folder that colinux was started in is here as /mnt/host.");
+        colinux.WaitFor(Colinux.Prompt);
+        colinux.Type("pwd; echo from the guest > new\n");
+        colinux.WaitFor("\n/mnt/host\n");
+        WaitForFile("new", colinux);
+        colinux.Type("exit\n");
+        Assert.Equal(0, colinux.WaitForExit());
+
+        Assert.Equal("from the guest\n", File.ReadAllText(Path.Combine(_folder, "new")));
+    }
+
+    [Fact]
+    public void Run_KernelWithout9p_SaysSo()
+    {
+        (int exitCode, _, string errors) = Colinux.Run("run", "-k", "6.1-cloud", "--share", _folder);
+        Assert.Equal(Usage, exitCode);
+        Assert.Contains("the kernel 6.1-cloud has no 9p", errors, StringComparison.Ordinal);
+
+        using Colinux colinux = Colinux.StartIn(_folder, "run", "-k", "6.1-cloud");
+        colinux.WaitFor("This kernel has no 9p, so no folder of the host is here");
+        colinux.WaitFor(Colinux.Prompt);
+    }
+
+    /// <summary>Files of many sizes, with odd names, permissions and times, and links.</summary>
+    private static void MakeTree(string top, Random random)
+    {
+        Directory.CreateDirectory(top);
+        File.WriteAllText(Path.Combine(top, "plain"), "text");
+        File.SetLastWriteTimeUtc(Path.Combine(top, "plain"), DateTime.UnixEpoch.AddDays(1));
+        for (int i = 0; i < 150; i++)
+        {
+            string folder = Path.Combine(top, $"folder {i % 7}", $"ünï {i % 3}");
+            Directory.CreateDirectory(folder);
+            string path = Path.Combine(folder, $"file {i} 文🙂");
+            byte[] content = new byte[random.Next(4) == 0 ? random.Next(700_000) : random.Next(5000)];
+            random.NextBytes(content);
+            File.WriteAllBytes(path, content);
+
+            // Whole seconds, since Linux's 9p cuts the times that are set.
+            File.SetLastWriteTimeUtc(path, DateTime.UnixEpoch.AddSeconds(random.Next()));
+            if (!OperatingSystem.IsWindows())
+            {
+                File.SetUnixFileMode(path, (UnixFileMode)(random.Next(0b1_000_000) << 3 | 0b100_000_000));
+            }
+
+            File.CreateSymbolicLink(path + ".link", random.Next(2) == 0 ? Path.GetFileName(path) : "/no/such/file");
+        }
+    }
+
+    /// <summary>Each path with permissions, time, and content or target, as the host sees it.</summary>
+    private string Describe(string folder)
+    {
+        ProcessStartInfo start = new("sh", ["-c", "find . -type f -exec stat -c '%n %A %y' {} + -exec sha256sum {} + -o -type l -printf '%p %l\\n' -o -printf '%p %M\\n' | LC_ALL=C sort"])
+        {
+            RedirectStandardOutput = true,
+            WorkingDirectory = Path.Combine(_folder, folder),
+        };
+        using Process process = Process.Start(start)!;
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Assert.True(output.Split('\n').Length > 400, output);
+        return output;
+    }
+
+    private void WaitForFile(string name, Colinux colinux)
+    {
+        string path = Path.Combine(_folder, name);
+        bool isThere = SpinWait.SpinUntil(() => File.Exists(path) || colinux.HasExited, Colinux.Patience);
+        Assert.True(isThere && File.Exists(path), $"no file {name}:\n{colinux.Output}\n{colinux.Errors}");
+    }
+}
