@@ -150,7 +150,6 @@ public sealed class BadInputTests : IDisposable
     [Theory]
     [InlineData("--nonsense")]
     [InlineData("--memory")]
-    [InlineData("stray")]
     [InlineData("--trace", "everything-else")]
     [InlineData("--append", "two\nlines")]
     public void Options_Wrong_AreRefused(params string[] options)

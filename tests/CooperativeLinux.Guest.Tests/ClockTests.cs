@@ -16,6 +16,7 @@ public sealed partial class ClockTests
     {
         // A marker arrives late on a busy host, never early. The delay of the first hides in a short interval, so
         // several are measured and the best pair counts: no drift can make all of them right.
+        long started = Stopwatch.GetTimestamp();
         using Colinux colinux = Colinux.Start(
             "run", "-k", "6.1-cloud", "-m", "256M", "-a",
             $"colinux.script=\"for i in 0 1 2 3 4 5 6 7 8 9 10 11 12; do read up idle < /proc/uptime; echo mark $i $up {PrintTime} .; sleep 1; done\"");
@@ -31,8 +32,10 @@ public sealed partial class ClockTests
             marks.Add((Number(match.Groups[1].Value), Time(match, 2), Stopwatch.GetElapsedTime(first, timestamp).TotalSeconds));
             if (i == 0)
             {
+                // Until it has chosen its clock, a kernel counts ticks, and loses those that a busy host does not let it see.
+                double boot = Stopwatch.GetElapsedTime(started, timestamp).TotalSeconds;
                 double host = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() / 1000.0;
-                Assert.InRange(host - Stopwatch.GetElapsedTime(timestamp).TotalSeconds - marks[0].Date, -0.05, 2);
+                Assert.InRange(host - Stopwatch.GetElapsedTime(timestamp).TotalSeconds - marks[0].Date, -0.05, 1 + boot);
             }
         }
 

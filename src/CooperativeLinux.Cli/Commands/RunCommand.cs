@@ -164,6 +164,19 @@ internal sealed class RunCommand
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
+        run._name.Validators.Add(result =>
+        {
+            // What is no option of ours is taken for the name.
+            string name = result.Tokens[0].Value;
+            if (name.StartsWith('-'))
+            {
+                result.AddError($"unknown option '{name}'");
+            }
+            else if (name.StartsWith('@'))
+            {
+                result.AddError($"'{name}' is no name of a machine");
+            }
+        });
         Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without a name and options: Debian's kernel with a small guest, and the current folder in it.")
         {
             run._name,
