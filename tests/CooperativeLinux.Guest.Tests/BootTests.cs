@@ -53,13 +53,13 @@ public sealed partial class BootTests
         (int exitCode, _, string errors) = Colinux.Run("run", "-k", "6.1-cloud", "-m", "256M", "--trace", "statistics", "-a", "colinux.script=true");
 
         Assert.Equal(0, exitCode);
-        long translated = long.Parse(Count("BlocksTranslated").Match(errors).Groups[1].Value, CultureInfo.InvariantCulture);
-        long verified = long.Parse(Count("BlocksVerified").Match(errors).Groups[1].Value, CultureInfo.InvariantCulture);
-        Assert.InRange(translated, 10_000, long.MaxValue);
-        Assert.Equal(translated, verified);
+        long made = Count(errors, "BlocksTranslated") + Count(errors, "BlocksMoved");
+        Assert.InRange(made, 10_000, long.MaxValue);
+        Assert.Equal(made, Count(errors, "BlocksVerified"));
     }
 
-    private static Regex Count(string name) => new($"^{name} +([0-9]+)$", RegexOptions.Multiline);
+    private static long Count(string statistics, string name) =>
+        long.Parse(Regex.Match(statistics, $"^{name} +([0-9]+)$", RegexOptions.Multiline).Groups[1].Value, CultureInfo.InvariantCulture);
 
     [GeneratedRegex(@"^MemTotal: +(\d+) kB$", RegexOptions.Multiline)]
     private static partial Regex MemTotal();

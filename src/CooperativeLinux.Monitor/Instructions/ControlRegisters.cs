@@ -25,5 +25,9 @@ internal static class ControlRegisters
     public static void WriteCr0(VcpuContext vcpu, ulong value) => vcpu.TaskSwitched = (value & Cr0Ts) != 0;
 
     /// <summary>Takes the bits the guest owns; others are dropped silently.</summary>
-    public static void WriteCr4(VcpuContext vcpu, ulong value) => vcpu.Cr4 = (value & Cr4GuestOwned) | Cr4Fixed;
+    public static void WriteCr4(VcpuContext vcpu, ulong value)
+    {
+        vcpu.Cr4 = (value & Cr4GuestOwned) | Cr4Fixed;
+        vcpu.Processor.HandsOverTimestamp = (value & Cr4Tsd) != 0;
+    }
 }

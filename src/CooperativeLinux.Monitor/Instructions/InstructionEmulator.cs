@@ -68,8 +68,8 @@ internal sealed unsafe class InstructionEmulator(CpuidPolicy cpuid, Func<ulong> 
                 InstructionOperands.Advance(vcpu, instruction);
                 TrapDelivery.DeliverException(vcpu, new GuestException(GuestException.Debug));
                 break;
-            case Mnemonic.Rdtscp:
-                ReadTimestampAndAux(vcpu, instruction);
+            case Mnemonic.Rdtsc or Mnemonic.Rdtscp:
+                ReadTimestamp(vcpu, instruction);
                 break;
             case Mnemonic.Rdpid:
                 vcpu.Processor.SetRegister(instruction.Op0Register, vcpu.TscAux);
@@ -217,7 +217,7 @@ internal sealed unsafe class InstructionEmulator(CpuidPolicy cpuid, Func<ulong> 
         }
     }
 
-    private void ReadTimestampAndAux(VcpuContext vcpu, in Instruction instruction)
+    private void ReadTimestamp(VcpuContext vcpu, in Instruction instruction)
     {
         if (vcpu.IsUserMode && (vcpu.Cr4 & ControlRegisters.Cr4Tsd) != 0)
         {
@@ -226,7 +226,11 @@ internal sealed unsafe class InstructionEmulator(CpuidPolicy cpuid, Func<ulong> 
         }
 
         InstructionOperands.SetEdxEax(vcpu, readTimestamp());
-        vcpu.State->Rcx = vcpu.TscAux;
+        if (instruction.Mnemonic == Mnemonic.Rdtscp)
+        {
+            vcpu.State->Rcx = vcpu.TscAux;
+        }
+
         InstructionOperands.Advance(vcpu, instruction);
     }
 

@@ -13,6 +13,9 @@ internal unsafe interface IGuestProcessor
     /// <summary>The architectural state; the address never changes.</summary>
     VcpuState* State { get; }
 
+    /// <summary>Whether rdtsc in user mode comes to the monitor.</summary>
+    bool HandsOverTimestamp { get; set; }
+
     void RequestPoll();
 
     void RequestStop();

@@ -10,6 +10,12 @@ internal sealed unsafe class VcpuAdapter(Vcpu cpu) : IGuestProcessor
 
     public VcpuState* State => _cpu.State;
 
+    public bool HandsOverTimestamp
+    {
+        get => _cpu.HandsOverTimestamp;
+        set => _cpu.HandsOverTimestamp = value;
+    }
+
     public void RequestPoll() => _cpu.RequestPoll();
 
     public void RequestStop() => _cpu.RequestStop();

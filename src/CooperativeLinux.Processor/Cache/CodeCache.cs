@@ -268,7 +268,8 @@ internal sealed unsafe class CodeCache
         }
     }
 
-    private void ForgetTemplates()
+    /// <summary>Forgets what user code could be copied from.</summary>
+    public void ForgetTemplates()
     {
         foreach (BlockTemplate template in _templates.Values.ToArray())
         {

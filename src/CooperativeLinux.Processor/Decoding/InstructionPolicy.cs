@@ -112,6 +112,9 @@ internal sealed class InstructionPolicy
     /// <summary>The hint space 0F0D, 0F18 to 0F1F is no-ops, as on a processor that knows none of the hints.</summary>
     public const DecoderOptions DecoderOptions = Iced.Intel.DecoderOptions.ForceReservedNop;
 
+    /// <summary>rdtsc is carried out by the monitor.</summary>
+    public bool HandsOverTimestamp { get; set; }
+
     private readonly Handling[] _byCode = new Handling[Enum.GetValues<Code>().Length];
 
     /// <summary>How to handle a decoded instruction.</summary>
@@ -124,7 +127,7 @@ internal sealed class InstructionPolicy
             _byCode[(int)instruction.Code] = handling;
         }
 
-        return handling;
+        return HandsOverTimestamp && instruction.Code == Code.Rdtsc ? Handling.Environment : handling;
     }
 
     private static Handling Decide(in Instruction instruction)

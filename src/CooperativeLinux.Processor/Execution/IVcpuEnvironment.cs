@@ -31,7 +31,7 @@ public interface IVcpuEnvironment
     /// <summary>A system instruction the processor does not carry out itself; rip is at the instruction. The handler
     /// carries it out and advances rip by <see cref="Instruction.Length"/>, or raises through <see cref="OnException"/>.
     /// cpuid, rdmsr, wrmsr, in, out, ins, outs, hlt, cli, sti, mov to and from cr/dr, lgdt, lidt, lldt, ltr, sgdt, sidt, sldt,
-    /// str, smsw, lmsw, clts, lar, lsl, verr, verw, invlpg, invd, wbinvd, rdpmc, rdtscp, rdpid, xgetbv, xsetbv, swapgs, sysret,
+    /// str, smsw, lmsw, clts, lar, lsl, verr, verw, invlpg, invd, wbinvd, rdpmc, rdtscp, rdtsc if asked for, rdpid, xgetbv, xsetbv, swapgs, sysret,
     /// sysenter, sysexit, iret, far calls/jumps/returns, moves to and from segment registers, int n, int1,
     /// rd/wr fs/gs base, and ud2 (the processor handles int3 and unknown opcodes as exceptions by itself).</summary>
     void OnInstruction(Vcpu cpu, in Instruction instruction);

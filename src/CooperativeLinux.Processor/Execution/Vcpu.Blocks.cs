@@ -21,8 +21,9 @@ public sealed unsafe partial class Vcpu
     private bool _careful;
     private bool _noStackWindow;
 
-    // Mode whose calls the pair stack mirrors.
+    // Mode whose calls the pair stack mirrors, and where the user's pairs end while the kernel runs; 0: they are lost.
     private bool _pairsUser;
+    private ulong _userPairs;
 
     // The careful block that was entered last runs under the trap flag: a debug exception follows it.
     private bool _stepping;
@@ -187,6 +188,7 @@ public sealed unsafe partial class Vcpu
         {
             _engine->BranchTable = (ulong)_noBranches.Pointer;
             _engine->ResumeRsp = _engine->PairBase;
+            _resetPairs = true;
             return (nint)(_code.Code + block.Entry);
         }
 
@@ -203,17 +205,50 @@ public sealed unsafe partial class Vcpu
 
     private nint Enter(Block block, BranchTable table)
     {
-        // A return in user mode must not find the landing of a kernel's call, nor the reverse.
         bool user = State->UserMode != 0;
         if (_resetPairs || _pairsUser != user)
         {
-            _engine->ResumeRsp = _engine->PairBase;
-            _resetPairs = false;
-            _pairsUser = user;
+            SwitchPairs(user);
         }
 
         _engine->BranchTable = (ulong)table.Pointer;
         return (nint)(_code.Code + block.Entry);
+    }
+
+    // A return in user mode must not find the landing of a kernel's call, nor the reverse: the kernel's pairs lie below the user's, on
+    // a bottom of their own, and the user's are there again afterwards.
+    private void SwitchPairs(bool user)
+    {
+        ulong start = _engine->PairBase & ~(Stubs.PairStackBytes - 1UL);
+        ulong bottom = start + Stubs.PairStackBytes - sizeof(ulong);
+        ulong resume = bottom;
+        if (!_resetPairs && !user)
+        {
+            _userPairs = _engine->ResumeRsp;
+            if (_userPairs - start > Stubs.PairStackBytes / 2)
+            {
+                bottom = _userPairs - sizeof(ulong);
+                *(ulong*)bottom = (ulong)(_code.Code + _stubs.ReturnMiss);
+                resume = bottom;
+            }
+            else
+            {
+                _userPairs = 0;
+            }
+        }
+        else if (!_resetPairs && _userPairs != 0)
+        {
+            resume = _userPairs;
+        }
+        else
+        {
+            _userPairs = 0;
+        }
+
+        _engine->PairBase = bottom;
+        _engine->ResumeRsp = resume;
+        _resetPairs = false;
+        _pairsUser = user;
     }
 
     // The usual case without a search: the target was entered before, and its page is known in this context.
@@ -331,6 +366,7 @@ public sealed unsafe partial class Vcpu
         }
 
         int offset = (int)(key.Virtual & 0xFFF);
+        _policy.HandsOverTimestamp = key.User && _handsOverTimestamp;
         int limit = key.Variant == BlockVariant.Careful ? 1 : _options.MaxBlockInstructions;
         int firstLength = 4096 - offset;
         byte* second = null;

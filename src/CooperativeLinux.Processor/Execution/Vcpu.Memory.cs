@@ -21,11 +21,8 @@ public sealed unsafe partial class Vcpu
     /// <summary>Loads the page-table roots (frame numbers of the L4 tables) for kernel and user mode. 0 as user root: none.</summary>
     public void SetRoots(ulong kernelRoot, ulong userRoot)
     {
+        _resetPairs |= _mmu.SetKernelRoot(kernelRoot) || UserRoot != userRoot;
         UserRoot = userRoot;
-        if (_mmu.SetKernelRoot(kernelRoot))
-        {
-            _resetPairs = true;
-        }
     }
 
     /// <summary>Forgets all cached translations of the current roots (kernel half: of all roots).</summary>

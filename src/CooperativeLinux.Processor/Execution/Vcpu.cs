@@ -31,6 +31,7 @@ public sealed unsafe partial class Vcpu : IDisposable
     private readonly Assembler _asm;
     private readonly Stubs _stubs;
     private readonly CodeCache _cache;
+    private readonly InstructionPolicy _policy = new();
     private readonly BlockDecoder _decoder;
     private readonly BlockEmitter _emitter;
     private readonly Mmu _mmu;
@@ -42,6 +43,7 @@ public sealed unsafe partial class Vcpu : IDisposable
     private readonly BranchTable _noBranches;
     private volatile bool _stop;
     private bool _running;
+    private bool _handsOverTimestamp;
     private bool _resetPairs;
     private Exception? _failure;
 
@@ -61,9 +63,8 @@ public sealed unsafe partial class Vcpu : IDisposable
         _stubs = new Stubs(_asm, OperatingSystem.IsWindows());
         _asm.StubsEnd = _stubs.End;
         _cache = new CodeCache(_asm, memory, (_stubs.End + 63) & ~63, _code.CodeSize, _stubs.ReturnMiss) { Dropping = OnBlockDropped };
-        InstructionPolicy policy = new();
-        _decoder = new BlockDecoder(policy);
-        _emitter = new BlockEmitter(_asm, _stubs, _cache, policy);
+        _decoder = new BlockDecoder(_policy);
+        _emitter = new BlockEmitter(_asm, _stubs, _cache, _policy);
         nint missStub = (nint)(_code.Code + _stubs.BranchMiss);
         _kernelBranches = new BranchTable(missStub);
         _noBranches = new BranchTable(missStub);
@@ -79,6 +80,22 @@ public sealed unsafe partial class Vcpu : IDisposable
     public VcpuState* State { get; }
 
     public GuestMemory Memory { get; }
+
+    /// <summary>Whether rdtsc in user mode is handed to <see cref="IVcpuEnvironment.OnInstruction"/> (CR4.TSD is set) instead of being the
+    /// host's. Only for the environment's handlers, and while the vCPU does not run.</summary>
+    public bool HandsOverTimestamp
+    {
+        get => _handsOverTimestamp;
+        set
+        {
+            if (_handsOverTimestamp != value)
+            {
+                _handsOverTimestamp = value;
+                FlushCode(user: true);
+                _cache.ForgetTemplates();
+            }
+        }
+    }
 
     /// <summary>Counters for benchmarks and traces.</summary>
     public ProcessorStatistics Statistics { get; } = new();
@@ -97,7 +114,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         _managedThread = Environment.CurrentManagedThreadId;
         try
         {
-            _resetPairs = false;
+            _resetPairs = true;
             _stepping = false;
             nint target = Continue();
 

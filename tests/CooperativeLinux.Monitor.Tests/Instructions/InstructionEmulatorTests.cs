@@ -423,6 +423,30 @@ public sealed unsafe class InstructionEmulatorTests : IDisposable
         AssertRaised(GuestException.GeneralProtection);
     }
 
+    /// <summary>What prctl(PR_SET_TSC) does.</summary>
+    [Fact]
+    public void MoveCr4_WithTsd_HandsRdtscOverAndRefusesItInUserMode()
+    {
+        _domain.State->Rax = ControlRegisters.Cr4Tsd;
+        _domain.Execute(0x0f, 0x22, 0xe0);
+        Assert.True(_domain.Vcpu.Processor.HandsOverTimestamp);
+        _domain.EnterUserMode();
+        _domain.Execute(0x0f, 0x31);
+        AssertRaised(GuestException.GeneralProtection);
+    }
+
+    [Fact]
+    public void Rdtsc_WithoutTsd_ReadsTheCounter()
+    {
+        _domain.State->Rcx = 7;
+        _domain.EnterUserMode();
+
+        _domain.Execute(0x0f, 0x31);
+
+        Assert.Equal(7UL, _domain.State->Rcx);
+        Assert.NotEqual(0UL, _domain.State->Rax | _domain.State->Rdx);
+    }
+
     [Fact]
     public void Hlt_InKernelWithEventDue_GoesOn()
     {

@@ -33,6 +33,8 @@ internal sealed unsafe class FakeProcessor : IGuestProcessor, IDisposable
 
     public int Stops { get; private set; }
 
+    public bool HandsOverTimestamp { get; set; }
+
     public void RequestPoll() => Polls++;
 
     public void RequestStop() => Stops++;

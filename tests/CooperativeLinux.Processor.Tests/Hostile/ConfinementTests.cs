@@ -22,6 +22,8 @@ public sealed unsafe class ConfinementTests(ITestOutputHelper output)
         Careful,
         NoStackWindows,
         ShortBlocks,
+        PageEnds,
+        SelfModifying,
     }
 
     public static TheoryData<Kind> Kinds => [.. Enum.GetValues<Kind>()];
@@ -76,7 +78,7 @@ public sealed unsafe class ConfinementTests(ITestOutputHelper output)
                 Assert.Fail($"{label}: {failure.InnerException ?? failure}");
             }
 
-            if (kind is Kind.RandomInstructions or Kind.Careful && machine.FindLeak(new HostRanges()) is { } leak)
+            if (kind != Kind.HostAddresses && machine.FindLeak(new HostRanges()) is { } leak)
             {
                 Assert.Fail($"{label}: leak: {leak}");
             }
@@ -105,6 +107,14 @@ public sealed unsafe class ConfinementTests(ITestOutputHelper output)
         }
 
         machine.Memory.TryWrite(HostileMachine.Base, bytes);
+        machine.ChooseEntry = HostileMachine.AnyEntry;
+        if (kind == Kind.PageEnds)
+        {
+            machine.ChooseEntry = HostileMachine.EntryAtPageEnd;
+            machine.Memory.TryWrite(HostileMachine.Base + 0x40000, bytes);
+            machine.Memory.TryWrite(HostileMachine.Base + 0x44000, bytes.AsSpan(0, 0x2000));
+            bytes.AsSpan(0, 0x1000).CopyTo(machine.Memory.Frame(HostileMachine.SpecialFrame));
+        }
 
         // Code that runs from a page into an absent one.
         machine.Memory.TryWrite(HostileMachine.Base + 0x1F800, bytes.AsSpan(0, 0x800));
@@ -141,7 +151,17 @@ public sealed unsafe class ConfinementTests(ITestOutputHelper output)
             *word = HostileMachine.GuestAddress(rng);
         }
 
-        state->Rip = HostileMachine.Base + (ulong)rng.Below(0x1000);
+        if (kind == Kind.SelfModifying)
+        {
+            // Most addresses are in the code, in one of its two mappings.
+            for (int i = 0; i < 16; i++)
+            {
+                ulong half = rng.Chance(3) ? HostileMachine.KernelBase : HostileMachine.Base;
+                state->Registers[i] = rng.Chance(8) ? state->Registers[i] : half + (ulong)rng.Below(0x4000);
+            }
+        }
+
+        state->Rip = HostileMachine.Base + (kind == Kind.PageEnds ? machine.ChooseEntry(rng) : (ulong)rng.Below(0x1000));
         state->Rflags = rng.Next();
         state->Mxcsr = (uint)rng.Next() & 0xFFFF;
         state->FsBase = HostileMachine.GuestAddress(rng);

@@ -73,10 +73,19 @@ internal sealed unsafe class HostileMachine : IVcpuEnvironment, IDisposable
 
     public List<GuestException> Exceptions { get; } = [];
 
+    /// <summary>Chooses where in the mapped range the guest goes on after an event.</summary>
+    public Func<Rng, ulong> ChooseEntry { get; set; } = AnyEntry;
+
     /// <summary>The first wrong thing seen inside a callback, or null.</summary>
     public string? Wrong { get; private set; }
 
     private EngineState* Engine => (EngineState*)((byte*)Cpu.State + VcpuState.TotalSize);
+
+    /// <summary>Anywhere in the first four pages.</summary>
+    public static ulong AnyEntry(Rng rng) => (ulong)rng.Below(0x4000);
+
+    /// <summary>Just before the end of a page that an absent, read-only, no-execute, nowhere mapped or special one follows, or in it.</summary>
+    public static ulong EntryAtPageEnd(Rng rng) => ((rng.Pick<ulong>(_oddPages) + (ulong)rng.Below(2)) * 4096) - (ulong)rng.Below(20);
 
     /// <summary>An address worth trying, of those that name nothing of the host.</summary>
     public static ulong GuestAddress(Rng rng)
@@ -311,7 +320,7 @@ internal sealed unsafe class HostileMachine : IVcpuEnvironment, IDisposable
         Spend();
         VcpuState* state = Cpu.State;
         ulong code = state->UserMode == 0 && _rng.Chance(2) ? KernelBase : Base;
-        state->Rip = code + (ulong)_rng.Below(0x4000);
+        state->Rip = code + ChooseEntry(_rng);
         state->Registers[_rng.Below(16)] = GuestAddress(_rng);
         if (_rng.Chance(2))
         {

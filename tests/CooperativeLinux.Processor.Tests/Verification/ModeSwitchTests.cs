@@ -53,6 +53,81 @@ public sealed unsafe class ModeSwitchTests
         Assert.Equal(GuestException.PageFault, Assert.Single(machine.Exceptions).Vector);
     }
 
+    /// <summary>The user's calls are still paired after the kernel has called, and has returned to where nobody called.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(100)]
+    [InlineData(20_000)]
+    public void Returns_AfterSystemCallsAtAnyDepth_ArriveWhereTheyShould(int depth)
+    {
+        const ulong Handler = KernelHalf + FlatMachine.Code;
+        using Machine machine = new();
+        Write(machine.Memory, FlatMachine.Code, Handler, a =>
+        {
+            Label callee = a.CreateLabel();
+            Label leave = a.CreateLabel();
+            a.call(callee);
+            a.call(callee);
+            a.lea(r11, __[leave]);
+            a.push(r11);
+            a.ret();
+            a.Label(ref leave);
+            a.syscall();
+            a.Label(ref callee);
+            a.ret();
+        });
+        Write(machine.Memory, UserCode, UserCode, a =>
+        {
+            Label function = a.CreateLabel();
+            Label bottom = a.CreateLabel();
+            a.call(function);
+            a.mov(ecx, 0x7777);
+            a.syscall();
+            a.Label(ref function);
+            a.syscall();
+            a.inc(rax);
+            a.dec(rcx);
+            a.jle(bottom);
+            a.call(function);
+            a.Label(ref bottom);
+            a.syscall();
+            a.inc(rax);
+            a.ret();
+        });
+        ulong resume = 0, stack = 0;
+        machine.Syscall = cpu =>
+        {
+            VcpuState* state = cpu.State;
+            if (state->UserMode != 0)
+            {
+                if (state->Rcx == 0x7777)
+                {
+                    cpu.RequestStop();
+                    return;
+                }
+
+                (resume, stack) = (state->Rip, state->Rsp);
+                (state->Rip, state->Rsp, state->UserMode) = (Handler, KernelHalf + FlatMachine.StackTop - 0x1000, 0);
+            }
+            else
+            {
+                (state->Rip, state->Rsp, state->UserMode) = (resume, stack, 1);
+            }
+        };
+        VcpuState* state = machine.Cpu.State;
+        state->UserMode = 1;
+        state->Rip = UserCode;
+        state->Rsp = FlatMachine.StackTop + 0x100000;
+        state->Rcx = (ulong)depth;
+        state->Rax = 0;
+        machine.Cpu.Run();
+
+        Assert.Empty(machine.Exceptions);
+        Assert.Equal(2UL * (ulong)Math.Max(1, depth), state->Rax);
+        Assert.Equal(FlatMachine.StackTop + 0x100000, state->Rsp);
+        Assert.Empty(machine.Cpu.VerifyAll());
+    }
+
     private static void Write(GuestMemory memory, ulong physical, ulong address, Action<Assembler> program)
     {
         Assembler assembler = new(64);
@@ -82,9 +157,18 @@ public sealed unsafe class ModeSwitchTests
 
         public List<GuestException> Exceptions { get; } = [];
 
+        /// <summary>Carries out system calls instead.</summary>
+        public Action<Vcpu>? Syscall { get; set; }
+
         // The first system call is the kernel's return to user mode.
         public void OnSyscall(Vcpu cpu)
         {
+            if (Syscall != null)
+            {
+                Syscall(cpu);
+                return;
+            }
+
             if (_calls++ > 0)
             {
                 cpu.RequestStop();
