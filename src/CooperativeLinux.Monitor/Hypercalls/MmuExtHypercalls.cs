@@ -63,7 +63,7 @@ internal sealed class MmuExtHypercalls(DomainServices domain)
             case NewUserBase:
                 return SwitchUserBase(vcpu, operation.Argument1);
             case TlbFlushLocal:
-                vcpu.Processor.FlushTlb();
+                domain.Tlb.FlushLocal(vcpu);
                 return 0;
             case TlbFlushAll:
                 domain.Tlb.Flush(vcpu, domain.Tlb.All);

@@ -11,9 +11,16 @@ internal sealed class TlbShootdown(IReadOnlyList<VcpuContext> vcpus)
     /// <summary>All vCPUs, as a mask.</summary>
     public ulong All { get; } = vcpus.Count == 64 ? ulong.MaxValue : (1UL << vcpus.Count) - 1;
 
-    /// <summary>Forgets everything on the vCPUs of the mask.</summary>
+    /// <summary>Forgets everything on the vCPUs of the mask, as far as it could be out of date.</summary>
     public void Flush(VcpuContext self, ulong mask)
     {
+        // Tables in use are changed by hypercalls and trapped writes only, and each change makes the vCPU that makes it forget exactly
+        // what it concerns. Only another vCPU can have read an entry between its invalidation and its change.
+        if (vcpus.Count == 1)
+        {
+            return;
+        }
+
         if ((mask & Bit(self)) != 0)
         {
             self.Processor.FlushTlb();
@@ -22,6 +29,9 @@ internal sealed class TlbShootdown(IReadOnlyList<VcpuContext> vcpus)
         // Another vCPU may run any root: all of them.
         Broadcast(self, mask, static (vcpu, _) => vcpu.Requests.PostFlush(allRoots: true), 0);
     }
+
+    /// <summary>Forgets everything on the calling vCPU, as far as it could be out of date.</summary>
+    public void FlushLocal(VcpuContext self) => Flush(self, Bit(self));
 
     /// <summary>Forgets one page on the vCPUs of the mask.</summary>
     public void FlushPage(VcpuContext self, ulong mask, ulong address)

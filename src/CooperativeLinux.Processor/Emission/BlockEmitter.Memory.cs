@@ -115,8 +115,20 @@ internal sealed unsafe partial class BlockEmitter
         return EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction), BankOf(instruction));
     }
 
-    private static int BankOf(in Instruction instruction) =>
-        instruction.MemoryBase == Register.None || instruction.IsIPRelativeMemoryOperand ? 0 : GuestNumber(instruction.MemoryBase) & (TlbContext.Banks - 1);
+    // By the base register, and for operands far from it by the distance, so that what a loop reads and writes in turn does not meet
+    // in one entry.
+    private static int BankOf(in Instruction instruction)
+    {
+        const int HalfPage = 2048;
+        const uint GoldenRatio = 0x9E37_79B1;
+        if (instruction.MemoryBase == Register.None || instruction.IsIPRelativeMemoryOperand)
+        {
+            return 0;
+        }
+
+        uint pages = (uint)(((int)instruction.MemoryDisplacement64 + HalfPage) >> 12);
+        return (GuestNumber(instruction.MemoryBase) + (int)(unchecked(pages * GoldenRatio) >> 30)) & (TlbContext.Banks - 1);
+    }
 
     // Of the segment prefixes only fs and gs count in 64-bit mode.
     private static bool UsesStackSegment(in Instruction instruction) =>

@@ -10,6 +10,7 @@ internal sealed unsafe class Mmu : IDisposable
     private const int ContextCount = 16;
     private const ulong KernelHalf = 1UL << 63;
 
+    private readonly GuestMemory _memory;
     private readonly PageTables _tables;
     private readonly SecondTlb _second = new();
     private readonly TlbContext[] _contexts = new TlbContext[ContextCount];
@@ -21,6 +22,7 @@ internal sealed unsafe class Mmu : IDisposable
     /// <param name="branchMiss">Host code for indirect branches to unknown targets.</param>
     public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint branchMiss)
     {
+        _memory = memory;
         _tables = new PageTables(memory);
         _engine = engine;
         _poison = poison;
@@ -185,6 +187,12 @@ internal sealed unsafe class Mmu : IDisposable
             return;
         }
 
+        if (info->Level is 2 or 3 && IsEmptyTable((oldValue & Pte.FrameMask) >> 12, info->Level - 1))
+        {
+            // What it gave went when its own entries did.
+            return;
+        }
+
         foreach (TlbContext context in _contexts)
         {
             if ((info->Contexts & context.Bit) != 0)
@@ -195,9 +203,32 @@ internal sealed unsafe class Mmu : IDisposable
             }
         }
 
-        _kernelGeneration = 0;
+        ulong index = (entryAddress >> 3) & 511;
+        if (info->Level == 4 ? index >= 256 : IsKernelHalf(info->VirtualBase))
+        {
+            _kernelGeneration = 0;
+        }
+
         Select(Current);
         info->Contexts &= Current.Bit;
+    }
+
+    // Whether a frame is a table of a level, whose changes are followed, without any entry in use.
+    private bool IsEmptyTable(ulong frame, int level)
+    {
+        TableInfo* info = _tables.Info(frame);
+        if (info == null || info->Level != level)
+        {
+            return false;
+        }
+
+        ulong any = 0;
+        foreach (ulong entry in new ReadOnlySpan<ulong>(_memory.FramePointer(frame), 512))
+        {
+            any |= entry;
+        }
+
+        return (any & Pte.Present) == 0;
     }
 
     public void MarkTable(ulong frame, int level)

@@ -8,7 +8,8 @@ public sealed class MmuHypercallTests : IDisposable
 {
     private const ulong Self = 0x7ff0, Requests = TestDomain.Scratch, Done = TestDomain.Scratch + 0x800;
 
-    private readonly TestDomain _domain = new();
+    // A single vCPU has nothing to flush.
+    private readonly TestDomain _domain = new(2);
 
     public void Dispose() => _domain.Dispose();
 
@@ -107,6 +108,21 @@ public sealed class MmuHypercallTests : IDisposable
 
         Assert.Equal(0, _domain.Call(HypercallNumber.UpdateVaMapping, 0x5000, 1, 0x3_0ff8 | 1));
         Assert.Contains("flush", _domain.Processor.Calls);
+    }
+
+    [Theory]
+    [InlineData(6u)]
+    [InlineData(8u)]
+    [InlineData(10u)]
+    public void MmuExt_FlushWithOneVcpu_KeepsExactTranslations(uint command)
+    {
+        using TestDomain alone = new(1);
+        alone.Write(Requests, command);
+        alone.Write(Requests + 8, 0UL);
+        alone.Write(Requests + 16, 0UL);
+        alone.Call(HypercallNumber.MmuExtOp, Requests, 1, 0, Self);
+
+        Assert.Empty(alone.Processor.Calls);
     }
 
     [Theory]
