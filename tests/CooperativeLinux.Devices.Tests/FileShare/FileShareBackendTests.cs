@@ -165,22 +165,6 @@ public sealed class FileShareBackendTests : IDisposable
     }
 
     [Fact]
-    public void Message_InPieces_IsServedWhenWholeAndWaitsAtRest()
-    {
-        using ShareFrontend guest = new(_folder.Path);
-        guest.Connect();
-        guest.Attach();
-        byte[] message = new Fields().Add(1u).Add(0x7FFul).ToMessage(MessageType.GetAttributes, 1);
-        guest.Send(0, message[..3]);
-        guest.Send(0, message[3..12]);
-        TimeSpan before = Environment.CpuUsage.TotalTime;
-        Thread.Sleep(500);
-        Assert.InRange(Environment.CpuUsage.TotalTime - before, TimeSpan.Zero, TimeSpan.FromMilliseconds(250));
-        guest.Send(0, message[12..]);
-        Assert.Equal((byte)MessageType.GetAttributes + 1, guest.Receive(0)[4]);
-    }
-
-    [Fact]
     public void Index_Impossible_ClosesTheDevice()
     {
         using ShareFrontend guest = new(_folder.Path);
