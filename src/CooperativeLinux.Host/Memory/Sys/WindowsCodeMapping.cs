@@ -70,24 +70,15 @@ internal sealed unsafe class WindowsCodeMapping : CodeMapping
     }
 
     // Placeholders would close the gap between finding a free range and filling it, but Windows before 10 1803 and
-    // Wine 8 have none. Another thread may take the range in between, so this is tried several times.
+    // Wine 8 have none. Another thread may take the range in between; the system would offer both the same again, so further
+    // attempts are made anywhere.
     private static nint MapContiguous(nint section, nuint dataSize, nuint codeSize)
     {
         nuint size = CodeMemory.GuardSize + dataSize + codeSize + CodeMemory.GuardSize;
         int error = 0;
         for (int attempt = 0; attempt < Attempts; attempt++)
         {
-            nint start = VirtualAlloc(0, size, MemoryReserve, PageNoAccess);
-            if (start == 0)
-            {
-                throw HostCallException.FromLast($"VirtualAlloc of {size} bytes for code");
-            }
-
-            if (!VirtualFree(start, 0, MemoryRelease))
-            {
-                throw HostCallException.FromLast("VirtualFree of the range for code");
-            }
-
+            nint start = attempt == 0 ? FindFree(size) : SomeAddress();
             error = TryMapAt(start, section, dataSize, codeSize);
             if (error == 0)
             {
@@ -97,6 +88,20 @@ internal sealed unsafe class WindowsCodeMapping : CodeMapping
 
         throw new HostCallException("Mapping data and code side by side", error);
     }
+
+    private static nint FindFree(nuint size)
+    {
+        nint start = VirtualAlloc(0, size, MemoryReserve, PageNoAccess);
+        if (start == 0)
+        {
+            throw HostCallException.FromLast($"VirtualAlloc of {size} bytes for code");
+        }
+
+        return VirtualFree(start, 0, MemoryRelease) ? start : throw HostCallException.FromLast("VirtualFree of the range for code");
+    }
+
+    // 64 GiB to 112 TiB, in steps of the allocation granularity: almost all of it is free.
+    private static nint SomeAddress() => (nint)(Random.Shared.NextInt64(0x10_0000, 0x7000_0000) * CodeMemory.Granularity);
 
     // Returns 0, or the error after which nothing stays mapped. What was not mapped here must not be unmapped: it is
     // somebody else's.
