@@ -12,8 +12,8 @@ public sealed class DebianRootTests
     [Fact]
     public void OfRelease_OwnSuites_BecomeThoseOfTheOther()
     {
-        AptSource main = Source(["http://deb.debian.org/debian"], "bookworm", "bookworm-updates", "bookworm-backports");
-        AptSource security = Source(["http://deb.debian.org/debian-security"], "stable-security");
+        AptSource main = Source(["http://mirror.example/debian"], "bookworm", "bookworm-updates", "bookworm-backports");
+        AptSource security = Source(["http://mirror.example/debian-security"], "stable-security");
         AptSource foreign = Source(["http://example.org"], "nodistro");
 
         IReadOnlyList<AptSource> sources = AptSourceChoice.OfRelease([main, security, foreign], "bookworm", "trixie");
