@@ -12,12 +12,6 @@ internal static class ErrorReport
         error.WriteLine("colinux: " + OneLine(message));
     }
 
-    /// <summary>Writes a message as one line, between the given texts.</summary>
-    public static void Write(TextWriter error, string message, string before, string after)
-    {
-        error.Write($"{before}colinux: {OneLine(message)}{after}");
-    }
-
     /// <summary>Writes a fault of our own: one line, and the details only for those who ask for them.</summary>
     public static void WriteInternalError(TextWriter error, Exception? exception)
     {

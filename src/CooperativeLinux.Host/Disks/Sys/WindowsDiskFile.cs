@@ -86,6 +86,7 @@ internal sealed class WindowsDiskFile : DiskFile
     /// <inheritdoc/>
     public override void Read(ReadOnlySpan<IoBuffer> buffers, long offset)
     {
+        Check(offset);
         foreach (IoBuffer buffer in buffers)
         {
             Span<byte> rest = buffer.Span;
@@ -107,6 +108,12 @@ internal sealed class WindowsDiskFile : DiskFile
     /// <inheritdoc/>
     public override void Write(ReadOnlySpan<IoBuffer> buffers, long offset)
     {
+        Check(offset);
+        if (!IsWritable)
+        {
+            throw new IOException($"cannot write {Path}: it is open for reading");
+        }
+
         foreach (IoBuffer buffer in buffers)
         {
             RandomAccess.Write(_file, buffer.Span, offset);
@@ -115,7 +122,14 @@ internal sealed class WindowsDiskFile : DiskFile
     }
 
     /// <inheritdoc/>
-    public override void Flush() => RandomAccess.FlushToDisk(_file);
+    public override void Flush()
+    {
+        // The host flushes only for those who may write.
+        if (IsWritable)
+        {
+            RandomAccess.FlushToDisk(_file);
+        }
+    }
 
     /// <inheritdoc/>
     public override void PunchHole(long offset, long length)
@@ -135,6 +149,8 @@ internal sealed class WindowsDiskFile : DiskFile
 
     /// <inheritdoc/>
     public override void Dispose() => _file.Dispose();
+
+    private static void Check(long offset) => ArgumentOutOfRangeException.ThrowIfNegative(offset);
 
     private static IOException Failure(string what) => new($"{what}: {Marshal.GetLastPInvokeErrorMessage()}");
 }
