@@ -64,13 +64,13 @@ public sealed class MachineTests
             (int position, _) = colinux.WaitFor("root@test:~# ");
             terminal.Type("systemctl is-system-running --wait; echo $(. /etc/os-release; echo $VERSION_CODENAME) $(file -b /usr/bin/true | cut -c1-3); dpkg --audit; echo don\"e\"\r"u8);
             (int end, _) = colinux.WaitFor("done\n", position);
-            Assert.Contains($"\nrunning\n{release} ELF\ndone", colinux.Output[position..end], StringComparison.Ordinal);
+            Assert.Contains($"running\n{release} ELF\ndone", colinux.Output[position..end], StringComparison.Ordinal);
             terminal.Type("touch /root/kept; reboot\r"u8);
             (position, _) = colinux.WaitFor("reboot: Restarting system", end);
             (position, _) = colinux.WaitFor("root@test:~# ", position);
             terminal.Type("ls /root; poweroff\r"u8);
             Assert.Equal(0, colinux.WaitForExit());
-            Assert.Contains("\nkept\n", colinux.Output[position..], StringComparison.Ordinal);
+            Assert.Contains("kept\n", colinux.Output[position..], StringComparison.Ordinal);
         }
         finally
         {

@@ -137,7 +137,7 @@ internal sealed class CreateCommand
         DebianRootInstallation installation, MachineFolder machine, long size, IProgress<GuestProgress>? progress, CancellationToken cancellationToken)
     {
         DiskImage.Create(machine.DiskPath, size);
-        string logPath = Path.Combine(Path.GetTempPath(), $"colinux-create-{machine.Name}.log");
+        string logPath = GuestCache.ForUser().PathOf($"create-{machine.Name}.log");
         using FileStream log = File.Create(logPath);
         using InstallationProgress console = new(installation, log, progress);
         MachineOptions options = new()
@@ -151,7 +151,17 @@ internal sealed class CreateCommand
             Output = console,
             StopTimeout = TimeSpan.Zero,
         };
-        MachineResult result = await _runMachine(options, cancellationToken).ConfigureAwait(false);
+        MachineResult result;
+        try
+        {
+            result = await _runMachine(options, cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            File.Delete(logPath);
+            throw;
+        }
+
         if (result.End != MachineEnd.PowerOff || !console.HasSucceeded)
         {
             string reason = result.Reason ?? (console.Failure.Length > 0 ? console.Failure : "the installation ended early");

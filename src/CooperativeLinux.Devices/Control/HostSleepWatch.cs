@@ -24,6 +24,7 @@ public sealed class HostSleepWatch : IDisposable
     private readonly Timer _timer;
     private readonly TimeSpan _interval;
     private TimeSpan? _last;
+    private long _lastNow;
     private bool _isSettingDue;
 
     /// <param name="clock">The guest's clock.</param>
@@ -55,6 +56,14 @@ public sealed class HostSleepWatch : IDisposable
 
     private void Check()
     {
+        long guestNow = _clock.NowNs;
+        if (guestNow < _lastNow)
+        {
+            // The counter began anew while the host slept.
+            _clock.ContinueFrom(_lastNow);
+        }
+
+        _lastNow = Math.Max(_lastNow, guestNow);
         if (Look() is TimeSpan now)
         {
             _isSettingDue |= now - _last >= Threshold;

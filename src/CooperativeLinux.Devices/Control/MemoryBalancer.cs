@@ -9,6 +9,9 @@ public sealed class MemoryBalancer : IDisposable
 {
     private static readonly TimeSpan ProgressInterval = TimeSpan.FromMilliseconds(100);
 
+    // A look at all pages takes time, and the guest decides how often it reports.
+    private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(1);
+
     private readonly Lock _gate = new();
     private readonly PvDomain _domain;
     private readonly DomainControl _control;
@@ -18,6 +21,7 @@ public sealed class MemoryBalancer : IDisposable
     private readonly IDisposable? _watch;
     private readonly string _node;
     private ulong _ceilingKiB;
+    private TimeSpan _lastReport = -ReportInterval;
     private bool _isDisposed;
 
     /// <param name="domain">The domain.</param>
@@ -68,13 +72,15 @@ public sealed class MemoryBalancer : IDisposable
     {
         lock (_gate)
         {
-            if (_isDisposed || _policy is null || !MemoryReport.TryParse(_store.Read(_node), out MemoryReport report))
+            TimeSpan now = Now;
+            if (_isDisposed || _policy is null || now - _lastReport < ReportInterval || !MemoryReport.TryParse(_store.Read(_node), out MemoryReport report))
             {
                 return;
             }
 
+            _lastReport = now;
             long resident = (long)_domain.Memory.ResidentBytes();
-            if (_policy.OnReport(report, (long)_domain.PresentMemory, resident, Now) is long target && (ulong)target >> 10 < _ceilingKiB)
+            if (_policy.OnReport(report, (long)_domain.PresentMemory, resident, now) is long target && (ulong)target >> 10 < _ceilingKiB)
             {
                 _control.SetMemoryTarget((ulong)target >> 10);
                 _timer.Change(ProgressInterval, ProgressInterval);

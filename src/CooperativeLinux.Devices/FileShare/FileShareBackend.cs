@@ -11,7 +11,7 @@ namespace CooperativeLinux.Devices.FileShare;
 /// Backend of a shared folder: device type 9pfs, 9P2000.L over the rings of Xen's public/io/9pfs.h. Requests are served by threads of
 /// its own.
 /// </summary>
-public sealed class FileShareBackend : BackendDevice, IAnswerSink
+public sealed class FileShareBackend : BackendDevice
 {
     // Linux takes two whatever is offered; more than that are of no use.
     private const int MaxRings = 4;
@@ -37,9 +37,6 @@ public sealed class FileShareBackend : BackendDevice, IAnswerSink
         _options = options;
         _folder = HostFolder.Open(options.Folder);
     }
-
-    /// <inheritdoc/>
-    void IAnswerSink.Send(int ring, ReadOnlySpan<byte> message) => _ports[ring].Put(message);
 
     /// <inheritdoc/>
     protected override void Describe(IDictionary<string, string> frontend, IDictionary<string, string> backend)
@@ -72,7 +69,7 @@ public sealed class FileShareBackend : BackendDevice, IAnswerSink
 
         _ports = ports;
         int messageSize = ports.Min(port => port.Size);
-        ShareSession session = new(_folder, _options, messageSize, this, Logger);
+        ShareSession session = new(_folder, _options, messageSize, new PortSink(ports), Logger);
         RequestWorkers workers = new(ports, session.AnswerBufferSize, Serve, Name);
         (_session, _workers) = (session, workers);
         for (int i = 0; i < count; i++)
@@ -111,5 +108,11 @@ public sealed class FileShareBackend : BackendDevice, IAnswerSink
         GuestPages page = MapPages(key);
         ShareRing ring = ShareRing.TryMap(Context.Grants, page) ?? throw new FrontendException($"'{key}' names a ring of impossible size, or with a page that is not granted");
         return ring.Size >= ShareSession.MinMessageSize ? ring : throw new FrontendException($"'{key}' names a ring that is too small");
+    }
+
+    /// <summary>Answers of one connection go to its own rings, also those that come when there is another one.</summary>
+    private sealed class PortSink(RingPort[] ports) : IAnswerSink
+    {
+        public void Send(int ring, ReadOnlySpan<byte> message) => ports[ring].Put(message);
     }
 }

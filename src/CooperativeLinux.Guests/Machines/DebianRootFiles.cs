@@ -19,7 +19,9 @@ internal static class DebianRootFiles
         FileTree tree = new();
         tree.AddText("etc/hostname", options.HostName + "\n");
         tree.AddText("etc/hosts", $"127.0.0.1\tlocalhost\n127.0.1.1\t{options.HostName}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-        tree.AddText("etc/fstab", "# <device> <folder> <type> <options> <dump> <check>\n/dev/xvda / ext4 errors=remount-ro 0 1\n");
+
+        // The installation adds the root, when it knows the UUID.
+        tree.AddText("etc/fstab", "# <device> <folder> <type> <options> <dump> <check>\n");
         tree.AddText("etc/default/locale", "LANG=C.UTF-8\n");
         tree.AddText("etc/systemd/network/20-wired.network", "[Match]\nType=ether\n\n[Network]\nDHCP=yes\n");
 
@@ -38,6 +40,24 @@ internal static class DebianRootFiles
 
             [Service]
             ExecStart=/bin/sh /usr/local/lib/colinux/memory.sh
+
+            [Install]
+            WantedBy=multi-user.target
+
+            """);
+        tree.AddText("usr/local/lib/colinux/mount-shares.sh", InitLayer.Script("mount-shares.sh"), Executable);
+        tree.AddText(
+            "etc/systemd/system/colinux-shares.service",
+            """
+            [Unit]
+            Description=Mount the folders of the host
+            ConditionKernelCommandLine=colinux.mount
+            After=local-fs.target
+
+            [Service]
+            Type=oneshot
+            RemainAfterExit=yes
+            ExecStart=/bin/sh /usr/local/lib/colinux/mount-shares.sh
 
             [Install]
             WantedBy=multi-user.target

@@ -68,6 +68,18 @@ public sealed class PvClock
         SetWallClock();
     }
 
+    /// <summary>Goes on from a system time after the counter was set back, as some hosts do when they slept. vCPUs may run: they
+    /// read the values as a whole.</summary>
+    public void ContinueFrom(long systemTimeNs)
+    {
+        lock (_gate)
+        {
+            Volatile.Write(ref _origin, new Origin(_counter.Read(), systemTimeNs));
+        }
+
+        WriteAll();
+    }
+
     /// <summary>Writes the wall clock from the host's time of day. The guest reads it at boot and after a resume.</summary>
     public void SetWallClock()
     {

@@ -142,9 +142,9 @@ internal sealed unsafe partial class BlockEmitter
     }
 
     // checked entry (user mode):  cmp dword [PageSlots+slot], id ; jne cold ; jmp entry
-    // indirect entry:             mov t1, address ; cmp t1, [BranchTarget] ; jne miss
+    // indirect entry:             mov t1, rcx ; mov rcx, -address ; lea rcx, [rcx+BranchTarget] ; jrcxz entry ; jmp miss
     // entry:                      cmp rsp, [Limit] ; jb cold
-    // Where flags are live the same is done with lea and jrcxz, whose short jumps go to trampolines in front.
+    // Where flags are live all is done with lea and jrcxz, whose short jumps go to trampolines in front.
     private void EmitHead(bool flagsLive, bool calls, uint pageId)
     {
         int pageSlot = TlbContext.PageSlot(pageId);
@@ -163,10 +163,10 @@ internal sealed unsafe partial class BlockEmitter
                 toEntry = _asm.Jump(0);
             }
 
+            // The branch may be on its way to another block of the same table entry, which needs the flags.
             _block.IndirectEntry = _asm.Position;
-            EmitMoveAddress(Gpr.T1, _block.Key.Virtual);
-            _asm.AluState(Alu.Cmp, Gpr.T1, StateLayout.BranchTarget);
-            _asm.JumpIf(Condition.NotEqual, _stubs.BranchMiss);
+            _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
+            EmitCompareTarget(_block.Key.Virtual, _stubs.BranchMiss);
             _block.Entry = _asm.Position;
             if (toEntry >= 0)
             {

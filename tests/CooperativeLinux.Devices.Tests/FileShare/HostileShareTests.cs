@@ -13,6 +13,8 @@ public sealed class HostileShareTests : IDisposable
     private readonly ShareTestFolder _folder = new();
     private readonly int _seed = int.TryParse(Environment.GetEnvironmentVariable("COLINUX_TEST_SEED"), out int seed) ? seed : Environment.TickCount;
 
+    public HostileShareTests() => TestContext.Current.SendDiagnosticMessage($"seed {_seed}");
+
     public void Dispose()
     {
         _folder.AssertOutsideIsUntouched();

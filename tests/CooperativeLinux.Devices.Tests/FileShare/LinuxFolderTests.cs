@@ -1,5 +1,6 @@
 using CooperativeLinux.Devices.FileShare.Protocol;
 using CooperativeLinux.Devices.FileShare.Sys;
+using CooperativeLinux.Devices.FileShare.Transport;
 using Xunit;
 
 namespace CooperativeLinux.Devices.Tests.FileShare;
@@ -117,6 +118,16 @@ public sealed class LinuxFolderTests : IDisposable
         Assert.Equal(Errno.ENAMETOOLONG, error);
         Assert.Equal(Errno.None, _client.Open(fid, 0x10000));
         Assert.Equal(2, _client.List(fid).Count);
+
+        // Found again from the top, by a thread with the stack of those that serve.
+        MakeRoom();
+        _client.Walk(fid, out uint clone);
+        MakeRoom();
+        uint mode = 0;
+        Thread thread = new(() => mode = _client.Stat(clone).Mode, RequestWorkers.StackSize);
+        thread.Start();
+        thread.Join();
+        Assert.Equal(0x41FFu, mode);
     }
 
     private void MakeRoom()

@@ -285,6 +285,23 @@ public sealed class ShareSessionTests : IDisposable
     }
 
     [Fact]
+    public void ExtendedAttributes_TooManyAtOnce_AreRefusedAndComeBack()
+    {
+        List<uint> fids = [];
+        Errno error;
+        do
+        {
+            fids.Add(_client.NewFid());
+            error = _client.Ask(MessageType.WalkExtendedAttribute, new Fields().Add(_client.Root).Add(fids[^1]).Add(""));
+        }
+        while (error == Errno.None);
+
+        Assert.Equal(Errno.ENFILE, error);
+        Assert.Equal(Errno.None, _client.Clunk(fids[0]));
+        Assert.Equal(Errno.None, _client.Ask(MessageType.WalkExtendedAttribute, new Fields().Add(_client.Root).Add(fids[0]).Add("")));
+    }
+
+    [Fact]
     public void StatFileSystem_IsTheHosts()
     {
         Assert.Equal(Errno.None, _client.Ask(MessageType.StatFileSystem, new Fields().Add(_client.Root), out byte[] answer));

@@ -215,6 +215,24 @@ public sealed class TcpEndpointTests
     }
 
     [Fact]
+    public void Peer_ThatLetsAnythingComeAndAcknowledgesNothing_DoesNotFillMemory()
+    {
+        TcpPair pair = new(clientLimits: new TcpLimits(1460, SendCapacity: 100_000, SendAhead: 10_000));
+        pair.Client.Endpoint.Open(new TcpHeader(0, 0, 100, 0, TcpFlags.Syn, 65535) { SegmentSize = 1460, WindowScale = 14 });
+        pair.Client.Endpoint.Accept(0);
+        pair.Client.Endpoint.Receive(new TcpHeader(0, 0, 101, 0xffff_ff01, TcpFlags.Acknowledge, 65535), [], 0);
+        pair.Fate = (_, _, _) => [];
+        pair.Client.Write(Bytes(1_000_000, 1));
+
+        for (int i = 0; i < 100; i++)
+        {
+            pair.Client.Pump(i);
+        }
+
+        Assert.Equal(110_000, pair.Client.Endpoint.Sending.Count);
+    }
+
+    [Fact]
     public void Window_WithoutScaling_IsKeptTo()
     {
         TcpPair pair = new();

@@ -35,6 +35,21 @@ public sealed class PvClockTests : IDisposable
     }
 
     [Fact]
+    public void ContinueFrom_CounterSetBack_GoesOn()
+    {
+        _counter.Advance(30_000_000_000);
+        long before = _clock.NowNs;
+        _counter.Advance(unchecked((ulong)-25_000_000_000L));
+
+        _clock.ContinueFrom(before);
+        _counter.Advance(3_000_000_000);
+
+        Assert.InRange(_clock.NowNs, before + 999_999_990, before + 1_000_000_000);
+        Assert.Equal((ulong)before, _fixture.Info(0).Time.SystemTime);
+        Assert.Equal(0u, _fixture.Info(0).Time.Version & 1);
+    }
+
+    [Fact]
     public void NowNs_AfterTicks_IsWhatTheGuestComputes()
     {
         _counter.Advance(3_000_000_000);

@@ -2,6 +2,7 @@ using CooperativeLinux.Processor.Execution;
 using Iced.Intel;
 using Xunit;
 using static Iced.Intel.AssemblerRegisters;
+using RflagsBits = CooperativeLinux.Processor.Execution.RflagsBits;
 
 namespace CooperativeLinux.Processor.Tests.Execution;
 
@@ -57,6 +58,71 @@ public sealed unsafe class VcpuTests
         Assert.Empty(machine.Exceptions);
         Assert.Equal(610UL, machine.Cpu.State->Rax);
         Assert.Equal(FlatMachine.StackTop, machine.Cpu.State->Rsp);
+    }
+
+    [Theory]
+    [InlineData("jmp register")]
+    [InlineData("jmp memory")]
+    [InlineData("call register")]
+    [InlineData("ret")]
+    public void Run_IndirectBranchThatFindsAnotherBlockFirst_KeepsFlags(string kind)
+    {
+        // Two targets share an entry of the branch table, and the one that has it does not need the flags.
+        const ulong Low = FlatMachine.Code + 0x2000;
+        (ulong target, ulong other) = (
+            from low in Enumerable.Range(0, 0x400)
+            from high in Enumerable.Range(0x1000, 0xC000)
+            let pair = (Target: Low + (ulong)low, Other: Low + (ulong)high)
+            where Slot(pair.Target) == Slot(pair.Other)
+            select pair).First();
+        using FlatMachine machine = new();
+        Load(machine, other, a =>
+        {
+            a.xor(eax, eax);
+            a.jmp(rbx);
+        });
+        Load(machine, target, a =>
+        {
+            a.pushfq();
+            a.pop(rax);
+            a.syscall();
+        });
+
+        machine.Run(a =>
+        {
+            Label next = a.CreateLabel();
+            a.lea(rbx, __[next]);
+            a.mov(rcx, other);
+            a.jmp(rcx);
+            a.Label(ref next);
+            a.mov(rcx, target);
+            a.mov(__qword_ptr[FlatMachine.Data], rcx);
+            a.mov(edx, 1);
+            a.push(rcx);
+            a.cmp(edx, 2);
+            switch (kind)
+            {
+                case "jmp register":
+                    a.jmp(rcx);
+                    break;
+                case "jmp memory":
+                    a.jmp(__qword_ptr[FlatMachine.Data]);
+                    break;
+                case "call register":
+                    a.call(rcx);
+                    break;
+                default:
+                    a.ret();
+                    break;
+            }
+        });
+
+        // What cmp of 1 with 2 leaves: CF, PF, AF and SF, but not ZF and OF.
+        const ulong Expected = RflagsBits.Carry | RflagsBits.Parity | RflagsBits.Auxiliary | RflagsBits.Sign;
+        Assert.Empty(machine.Exceptions);
+        Assert.Equal(Expected, machine.Cpu.State->Rax & RflagsBits.Arithmetic);
+
+        static uint Slot(ulong address) => System.Runtime.Intrinsics.X86.Sse42.Crc32(0u, (uint)address) & 0x1FFF;
     }
 
     [Fact]
@@ -245,5 +311,14 @@ public sealed unsafe class VcpuTests
         machine.Cpu.Run();
 
         Assert.Equal(expected, machine.Exceptions.Count);
+    }
+
+    private static void Load(FlatMachine machine, ulong address, Action<Assembler> program)
+    {
+        Assembler assembler = new(64);
+        program(assembler);
+        using MemoryStream stream = new();
+        assembler.Assemble(new StreamCodeWriter(stream), address);
+        machine.Memory.TryWrite(address, stream.ToArray());
     }
 }

@@ -58,6 +58,19 @@ internal sealed class Flights(IAnswerSink sink)
     /// <summary>Sends a request's answer, and then those of the flushes that wait for it.</summary>
     public void Answer(Flight flight, ReadOnlySpan<byte> message)
     {
+        Queue<Flight> flushes = new();
+        Answer(flight, message, flushes);
+        Span<byte> buffer = stackalloc byte[MessageWriter.HeaderSize];
+
+        // Not by recursion: a guest may flush flushes as often as there are tags.
+        while (flushes.TryDequeue(out Flight? flush))
+        {
+            Answer(flush, new MessageWriter(buffer, MessageType.Flush, flush.Tag).Finish(), flushes);
+        }
+    }
+
+    private void Answer(Flight flight, ReadOnlySpan<byte> message, Queue<Flight> flushes)
+    {
         lock (_gate)
         {
             flight.IsAnswered = true;
@@ -65,19 +78,13 @@ internal sealed class Flights(IAnswerSink sink)
         }
 
         sink.Send(flight.Ring, message);
-        List<Flight>? flushes;
         lock (_gate)
         {
-            flushes = flight.Flushes;
+            flight.Flushes?.ForEach(flushes.Enqueue);
             if (_flights.TryGetValue(flight.Tag, out Flight? present) && present == flight)
             {
                 _flights.Remove(flight.Tag);
             }
-        }
-
-        foreach (Flight flush in flushes ?? [])
-        {
-            Answer(flush, new MessageWriter(new byte[MessageWriter.HeaderSize], MessageType.Flush, flush.Tag).Finish());
         }
     }
 }

@@ -19,6 +19,11 @@ internal sealed partial class ShareSession
     private const int MaxAttributeName = 255, MaxAttributeSize = 65536;
     private const uint ReplaceAttribute = 2;
 
+    // Fids that stand for extended attributes, each with up to 64 KiB: a guest has one or two at a time.
+    private const int MaxAttributes = 256;
+
+    private int _attributes;
+
     private Errno GetAttributes(ref Exchange exchange)
     {
         uint number = exchange.Fields.ReadUInt32();
@@ -188,9 +193,7 @@ internal sealed partial class ShareSession
             }
 
             exchange.Answer.Write((ulong)value.Length);
-            fid.Node.AddHolder();
-            Fid made = new(fid.Node, fid.User) { Attribute = new ExtendedAttribute(name, value, IsWrite: false, 0) };
-            return Enter(newNumber, made, newNumber == number ? fid : null);
+            return EnterAttribute(newNumber, fid, new ExtendedAttribute(name, value, IsWrite: false, 0), newNumber == number ? fid : null);
         }
         finally
         {
@@ -220,11 +223,22 @@ internal sealed partial class ShareSession
             return Errno.EBADF;
         }
 
-        fid.Node.AddHolder();
-        Fid made = new(fid.Node, fid.User) { Attribute = new ExtendedAttribute(name, new byte[size], IsWrite: true, flags) };
-        error = Enter(number, made, fid);
+        error = EnterAttribute(number, fid, new ExtendedAttribute(name, new byte[size], IsWrite: true, flags), fid);
         fid.Release();
         return error;
+    }
+
+    private Errno EnterAttribute(uint number, Fid file, ExtendedAttribute attribute, Fid? replaced)
+    {
+        if (Interlocked.Increment(ref _attributes) > MaxAttributes)
+        {
+            Interlocked.Decrement(ref _attributes);
+            return Errno.ENFILE;
+        }
+
+        file.Node.AddHolder();
+        Fid made = new(file.Node, file.User) { Attribute = attribute, Closed = () => Interlocked.Decrement(ref _attributes) };
+        return Enter(number, made, replaced);
     }
 
     private static Errno ReadAttributeName(ref Exchange exchange, out byte[] name)

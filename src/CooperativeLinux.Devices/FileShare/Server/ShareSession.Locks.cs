@@ -9,11 +9,12 @@ internal sealed partial class ShareSession
     // P9_LOCK_SUCCESS, P9_LOCK_BLOCKED; P9_LOCK_FLAGS_BLOCK.
     private const byte LockSuccess = 0, LockBlocked = 1;
     private const uint WaitFlag = 1;
-    private const int MaxClientName = 1024;
+    private const int MaxClientName = 1024, MaxWaits = 256;
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(5), LongestPause = TimeSpan.FromMilliseconds(100);
 
     private readonly LockTable _locks = new();
     private readonly CancellationTokenSource _end = new();
+    private int _waits;
 
     private static bool TryReadRange(FileLockKind kind, ulong start, ulong length, out ulong last)
     {
@@ -41,9 +42,10 @@ internal sealed partial class ShareSession
         }
 
         Errno error = _locks.TrySet(fid, owner, kind, start, last);
-        if (error == Errno.EAGAIN && (flags & WaitFlag) != 0)
+        if (error == Errno.EAGAIN && (flags & WaitFlag) != 0 && Volatile.Read(ref _waits) < MaxWaits)
         {
             // The client would ask again after half a minute; so the request waits here, and takes no thread.
+            Interlocked.Increment(ref _waits);
             LockWait wait = new(exchange.Flight, fid, owner, kind, start, last);
             exchange.IsDeferred = true;
             _ = WaitForLockAsync(wait);
@@ -75,6 +77,7 @@ internal sealed partial class ShareSession
         }
 
         _flights.TrySetCancel(wait.Flight, () => { });
+        Interlocked.Decrement(ref _waits);
         wait.Fid.Release();
         Answer(wait, error);
     }

@@ -20,7 +20,7 @@ internal sealed partial class ShareSession : IDisposable
 
     // Longer than any answer whose length the guest does not choose.
     private const int SmallAnswerSize = 8192;
-    private const int MaxFids = 1 << 19;
+    private const int MaxFids = 1 << 18;
     private const int MaxWalk = 16;
     private const uint NoUser = uint.MaxValue;
 

@@ -6,10 +6,11 @@ namespace CooperativeLinux.Devices.FileShare.Transport;
 /// </summary>
 internal sealed class RequestWorkers
 {
+    /// <summary>Bytes of each thread's stack: finding a file again goes down its path by recursion.</summary>
+    public const int StackSize = 2 << 20;
+
     private const int ThreadCount = 4;
 
-    // Finding a file again goes down its path by recursion.
-    private const int StackSize = 2 << 20;
 
     private readonly IReadOnlyList<RingPort> _ports;
     private readonly Func<int, byte[], int, byte[], bool> _serve;

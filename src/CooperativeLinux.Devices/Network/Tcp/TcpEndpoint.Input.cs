@@ -159,7 +159,7 @@ internal sealed partial class TcpEndpoint
         }
 
         _timer.Hear();
-        uint window = (uint)header.Window << _sendScale;
+        uint window = Math.Min((uint)header.Window << _sendScale, (uint)_limits.SendCapacity);
         if (Sequence.IsAfter(acknowledged, _sendUnacknowledged))
         {
             Acknowledge(acknowledged, now);

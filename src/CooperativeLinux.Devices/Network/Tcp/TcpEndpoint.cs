@@ -207,7 +207,7 @@ internal sealed partial class TcpEndpoint
             _receiveScale = null;
         }
 
-        _sendWindow = syn.Window;
+        _sendWindow = Math.Min(syn.Window, (uint)_limits.SendCapacity);
         _windowSequence = syn.Sequence;
         _windowAcknowledgement = _sendUnacknowledged;
     }

@@ -21,5 +21,6 @@ internal enum TcpState
 /// <summary>Sizes of an endpoint.</summary>
 /// <param name="SegmentSize">Bytes of payload told to the peer as the most in one segment.</param>
 /// <param name="ReceiveCapacity">Most bytes received and not used up.</param>
+/// <param name="SendCapacity">Most bytes sent and not acknowledged, however much the peer lets come.</param>
 /// <param name="SendAhead">Most bytes held that are not even sent.</param>
-internal sealed record TcpLimits(int SegmentSize, int ReceiveCapacity = 1 << 20, int SendAhead = 1 << 18);
+internal sealed record TcpLimits(int SegmentSize, int ReceiveCapacity = 1 << 20, int SendCapacity = 1 << 20, int SendAhead = 1 << 18);

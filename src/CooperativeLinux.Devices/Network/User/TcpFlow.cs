@@ -42,7 +42,7 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
         _key = key;
         _socket = socket;
         _firstSequence = firstSequence;
-        Endpoint = new TcpEndpoint(this, this, new TcpLimits(SegmentSizeOf(key)), (uint)Random.Shared.NextInt64());
+        Endpoint = new TcpEndpoint(this, this, flows.LimitsFor(SegmentSizeOf(key)), (uint)Random.Shared.NextInt64());
         _readEvent.Completed += (_, _) => Enter(OnReadable);
         _writeEvent.Completed += (_, _) => Enter(OnWritten);
     }

@@ -12,6 +12,10 @@ internal sealed class TcpFlows(NetworkCore core)
     /// <summary>Most connections at once; more are refused.</summary>
     public const int MaxFlows = 4096;
 
+    // What all connections together may hold each way, about; each gets a share, within bounds.
+    private const int MemoryBudget = 128 << 20;
+    private const int LeastCapacity = 1 << 16, MostCapacity = 1 << 20, MostAhead = 1 << 18;
+
     // Ports of the gateway that stand for clients on the host.
     private const ushort FirstClientPort = 1024;
 
@@ -124,6 +128,13 @@ internal sealed class TcpFlows(NetworkCore core)
         _flows.Add(key, flow);
         flow.ConnectGuest();
         flow.Serve();
+    }
+
+    /// <summary>Sizes for one connection more: less for each when there are many, whatever the guest does.</summary>
+    public TcpLimits LimitsFor(int segmentSize)
+    {
+        int capacity = Math.Clamp(MemoryBudget / (_flows.Count + 1), LeastCapacity, MostCapacity);
+        return new TcpLimits(segmentSize, capacity, capacity, Math.Min(capacity, MostAhead));
     }
 
     public void Remove(TcpFlow flow) => _flows.Remove(flow.Key);

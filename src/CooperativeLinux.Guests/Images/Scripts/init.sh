@@ -63,7 +63,7 @@ $bb hostname "$name"
 
 # The drivers of the devices that are there, found by their aliases as udev would.
 for alias in /sys/bus/xen/devices/*/modalias; do
-    [ -r "$alias" ] && read -r alias < "$alias" && modprobe -q "$alias"
+    [ -r "$alias" ] && read -r alias < "$alias" && modprobe -q "$alias" 2>/dev/null
 done
 
 if [ -n "$root" ]; then

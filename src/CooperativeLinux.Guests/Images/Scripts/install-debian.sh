@@ -50,6 +50,10 @@ mkdir -p $target/var/lib/dpkg/info $target/var/lib/dpkg/updates
 [ -e $target/usr/bin/awk ] || ln -s mawk $target/usr/bin/awk
 (cd $build/files && tar -c --owner=0 --group=0 -f - .) | tar -x --keep-directory-symlink -f - -C $target
 
+# By its number, the root is found whatever the disk is called.
+uuid=$(blkid -s UUID -o value $disk) || fail "the new file system has no number"
+echo "UUID=$uuid / ext4 errors=remount-ro 0 1" >> $target/etc/fstab
+
 # Services are not to be started here, and dpkg need not wait for the disk.
 printf '#!/bin/sh\nexit 101\n' > $target/usr/sbin/policy-rc.d
 chmod 755 $target/usr/sbin/policy-rc.d
@@ -73,7 +77,8 @@ chroot $target dpkg --audit
 
 step Finishing
 chroot $target sh -c 'xargs -r apt-mark auto' < $build/automatic > /dev/null
-chroot $target systemctl --quiet enable systemd-networkd.service systemd-resolved.service systemd-timesyncd.service colinux-memory.service 2>&1
+chroot $target systemctl --quiet enable systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
+    colinux-memory.service colinux-shares.service 2>&1
 umount $target/run $target/sys $target/proc
 umount -R $target/dev 2>/dev/null || umount -l $target/dev
 rm -r $build $target/usr/sbin/policy-rc.d $target/etc/dpkg/dpkg.cfg.d/colinux-installation

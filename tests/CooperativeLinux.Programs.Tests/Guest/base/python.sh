@@ -25,5 +25,7 @@ def deep(n): return 0 if n == 0 else 1 + deep(n - 1)
 try: deep(10**6)
 except RecursionError: print('recursion')
 print(json.loads(json.dumps({'a': [1.5, None, True, '\u20ac', 1e300]})), re.findall(r'(?<=\b)(\w)(\w*)\1\b', 'abba level stats dad'), ctypes.CDLL(None).strlen(b'twelve chars'))
+class Bytes(bytearray): pass
+a, b = Bytes(b'abcd'), Bytes(b'efgh'); print(a == a, a != b, a < b, a <= b, b >= a, b > a)
 c = ctypes.CDLL('libm.so.6'); c.pow.restype = ctypes.c_double; c.pow.argtypes = [ctypes.c_double] * 2; print(c.pow(1.1, 33.3), struct.pack('<dfq', 1.1, 2.2, -3).hex())
 P

@@ -1,0 +1,1 @@
+. /programs/module.sh test_bytes
