@@ -39,8 +39,6 @@ internal sealed unsafe class CodeCache
     /// <summary>Raised for every dropped block, before its links go.</summary>
     public Action<Block>? Dropping { get; set; }
 
-    public int BlockCount => _blocks.Count;
-
     /// <summary>All blocks since the last flush, in the order of their host code; dropped ones too.</summary>
     public IEnumerable<Block> Blocks => _kernel.Blocks.Concat(_user.Blocks);
 

@@ -23,6 +23,8 @@ internal sealed unsafe partial class BlockEmitter
 
     private int StackNegative => IsUser ? StateLayout.UserStackNegative : StateLayout.KernelStackNegative;
 
+    private TlbArray ArrayFor(bool write) => (IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (write ? 1 : 0);
+
     private int StackDelta => IsUser ? StateLayout.UserStackDelta : StateLayout.KernelStackDelta;
 
     private void LoadGuest(int scratch, int guest)
@@ -224,7 +226,7 @@ internal sealed unsafe partial class BlockEmitter
     // T1 := entry that T0 selects ; T0 := T0 - its page ; out of line if more than 4096-size. Returns the branch to patch.
     private int EmitMatch(int size, bool write, int bank)
     {
-        TlbArray array = (IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (write ? 1 : 0);
+        TlbArray array = ArrayFor(write);
         _asm.MoveRegister32(Gpr.T1, Gpr.T0);
         _asm.Shift(5, Gpr.T1, 8, wide: false);
         _asm.AluImmediate(Alu.And, Gpr.T1, (TlbContext.TlbEntries - 1) << 4, wide: false);

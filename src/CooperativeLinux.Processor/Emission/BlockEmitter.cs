@@ -79,6 +79,7 @@ internal sealed unsafe partial class BlockEmitter
         _lookahead.Begin(bytes - (key.Virtual & 0xFFF), key.Virtual & ~0xFFFUL);
         FlagLiveness.Analyse(instructions, _lookahead);
         _groups.Clear();
+        _bases.Clear();
         if (key.Variant == BlockVariant.Normal)
         {
             _groups.Analyse(instructions);
@@ -437,7 +438,7 @@ internal sealed unsafe partial class BlockEmitter
                     _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
                     StoreArgument(cold.Site, FixupKind.Site);
                     AccessSite site = _region.Sites[cold.Site];
-                    _asm.Call(_stubs.Access((IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (site.Write ? 1 : 0), site.Size));
+                    _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
                     _asm.Jump(cold.Resume);
                     if (cold.Number >= 0)
                     {
@@ -498,7 +499,7 @@ internal sealed unsafe partial class BlockEmitter
         BaseGroup group = _bases[cold.Number];
         _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
         StoreArgument(cold.Site, FixupKind.Site);
-        _asm.Call(_stubs.Access((IsUser ? TlbArray.UserRead : TlbArray.KernelRead) + (site.Write ? 1 : 0), site.Size));
+        _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
         int resolved = _asm.Jump(0);
         EmitPlainExit(site);
         _asm.PatchRelative(resolved, _asm.Position);
