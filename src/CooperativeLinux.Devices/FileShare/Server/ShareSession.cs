@@ -30,6 +30,9 @@ internal sealed partial class ShareSession : IDisposable
     private const int ReadRequestSize = MessageWriter.HeaderSize + 16;
     private const uint NoUser = uint.MaxValue;
 
+    // Milliseconds between two looks whether the folder is still there.
+    private const int LookInterval = 500;
+
     private readonly HostFolder _folder;
     private readonly FileShareOptions _options;
     private readonly OwnerMapping _owners;
@@ -40,6 +43,8 @@ internal sealed partial class ShareSession : IDisposable
     private int _messageSize;
     private int _openFiles;
     private bool _hasLoggedFailure;
+    private bool _hasLoggedRemoval;
+    private long _nextLook;
 
     // Set when the guest has come upon another file system below the folder, which may be one that waits for others.
     private volatile bool _hasMounts;
@@ -109,6 +114,7 @@ internal sealed partial class ShareSession : IDisposable
             if (error != Errno.None)
             {
                 exchange.Answer.Fail(error);
+                LookForFolder(error);
             }
 
             _flights.Answer(flight, exchange.Answer.Finish());
@@ -132,6 +138,21 @@ internal sealed partial class ShareSession : IDisposable
             MessageType.Read => start.Length >= ReadRequestSize && BinaryPrimitives.ReadUInt32LittleEndian(start[(ReadRequestSize - sizeof(uint))..]) <= MaxQuickSize,
             _ => true,
         };
+    }
+
+    /// <summary>Tells once that the folder itself was removed on the host; the guest only sees an empty one in which nothing can be made.</summary>
+    private void LookForFolder(Errno error)
+    {
+        long now = Environment.TickCount64;
+        if (error == Errno.ENOENT && !_hasLoggedRemoval && now >= Volatile.Read(ref _nextLook))
+        {
+            Volatile.Write(ref _nextLook, now + LookInterval);
+            if (_folder.Root.GetStatus(out FileStatus status) == Errno.None && status.Links == 0)
+            {
+                _hasLoggedRemoval = true;
+                _logger.LogWarning("Share {Tag}: the folder {Folder} was removed; start the guest again to share another", _options.Tag, _options.Folder);
+            }
+        }
     }
 
     /// <summary>Forgets all that the guest holds.</summary>
