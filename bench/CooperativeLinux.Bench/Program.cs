@@ -21,6 +21,7 @@ internal static class Program
             --runs N        runs of each side, alternating; the fastest counts [5]
             --stats         the processor's event counts per operation
             --no-windows    without stack windows
+            --hot           with entries of the inline TLB, as code that runs often
 
         usage: CooperativeLinux.Bench compare --workloads FOLDER --colinux FILE [option ...] [start of a name ...]
             The same programs on the host, in our guest, in QEMU without hardware help and in User-mode Linux.
