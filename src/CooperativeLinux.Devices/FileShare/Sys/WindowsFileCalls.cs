@@ -36,7 +36,7 @@ internal static unsafe partial class WindowsFileCalls
     public const uint SetReparsePoint = 0x900A4, GetReparsePoint = 0x900A8;
 
     public const uint StatusBufferOverflow = 0x8000_0005, StatusNoMoreFiles = 0x8000_0006, StatusNotImplemented = 0xC000_0002, StatusInvalidInfoClass = 0xC000_0003,
-        StatusInvalidParameter = 0xC000_000D, StatusNoSuchFile = 0xC000_000F, StatusNotSupported = 0xC000_00BB;
+        StatusInvalidParameter = 0xC000_000D, StatusNoSuchFile = 0xC000_000F, StatusAccessDenied = 0xC000_0022, StatusNotSupported = 0xC000_00BB, StatusCannotDelete = 0xC000_0121;
 
     private const uint ShareAll = 7, CaseInsensitive = 0x40;
 

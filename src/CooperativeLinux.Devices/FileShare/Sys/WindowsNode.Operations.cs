@@ -49,7 +49,7 @@ internal sealed unsafe partial class WindowsNode
                 error = WindowsReparse.WriteLink(handle!, target);
                 if (error != Errno.None)
                 {
-                    Remove(handle!);
+                    Remove(handle!, relative);
                 }
             }
         }
@@ -109,7 +109,7 @@ internal sealed unsafe partial class WindowsNode
         {
             return error != Errno.None ? error
                 : status.IsDirectory != isDirectory ? (isDirectory ? Errno.ENOTDIR : Errno.EISDIR)
-                : Remove(handle!);
+                : Remove(handle!, relative);
         }
     }
 
@@ -124,7 +124,7 @@ internal sealed unsafe partial class WindowsNode
         Errno error = TryOpenSelf(Delete, 0, out SafeFileHandle? handle, out _);
         using (handle)
         {
-            return error == Errno.None ? Remove(handle!) : error;
+            return error == Errno.None ? Remove(handle!, Relative) : error;
         }
     }
 
@@ -142,29 +142,9 @@ internal sealed unsafe partial class WindowsNode
     }
 
     public override Errno SetPermissions(uint permissions) => Change((handle, status) =>
-    {
-        if (status.Type == FileStatus.SymbolicLink)
-        {
-            return Errno.EOPNOTSUPP;
-        }
-
-        // Only what is another read-only than now, so that other attributes stay.
-        bool isReadOnly = (permissions & OwnerWrite) == 0;
-        bool isNow = (status.Mode & OwnerWrite) == 0;
-        if (status.IsDirectory || isReadOnly == isNow)
-        {
-            return Errno.None;
-        }
-
-        BasicInformationData data = default;
-        IoStatus io = default;
-        Errno error = WindowsErrors.Translate(NtQueryInformationFile(handle, &io, &data, (uint)sizeof(BasicInformationData), BasicInformation));
-        uint attributes = isReadOnly ? data.Attributes | ReadOnlyAttribute : data.Attributes & ~ReadOnlyAttribute;
-
-        // Zero would leave them all.
-        data = new BasicInformationData { Attributes = attributes == 0 ? NormalAttribute : attributes };
-        return error == Errno.None ? Set(handle, data) : error;
-    });
+        status.Type == FileStatus.SymbolicLink ? Errno.EOPNOTSUPP
+            : status.IsDirectory ? Errno.None
+            : SetReadOnly(handle, status, (permissions & OwnerWrite) == 0));
 
     public override Errno SetOwner(uint user, uint group) => Errno.EPERM;
 
@@ -209,6 +189,38 @@ internal sealed unsafe partial class WindowsNode
 
     public override Errno GetFileSystemStatus(out FileSystemStatus status) => _folder.GetFileSystemStatus(out status);
 
+    /// <returns>Whether it is a file, and now another one than it was.</returns>
+    private bool TrySetReadOnly(string relative, bool isReadOnly)
+    {
+        if (TryOpenExisting(relative, WriteAttributes, 0, out SafeFileHandle? handle, out FileStatus status) != Errno.None)
+        {
+            return false;
+        }
+
+        using (handle)
+        {
+            return status.IsRegular && isReadOnly != ((status.Mode & OwnerWrite) == 0) && SetReadOnly(handle!, status, isReadOnly) == Errno.None;
+        }
+    }
+
+    private static Errno SetReadOnly(SafeFileHandle handle, in FileStatus status, bool isReadOnly)
+    {
+        // Only what is another one than now, so that other attributes stay.
+        if (isReadOnly == ((status.Mode & OwnerWrite) == 0))
+        {
+            return Errno.None;
+        }
+
+        BasicInformationData data = default;
+        IoStatus io = default;
+        Errno error = WindowsErrors.Translate(NtQueryInformationFile(handle, &io, &data, (uint)sizeof(BasicInformationData), BasicInformation));
+        uint attributes = isReadOnly ? data.Attributes | ReadOnlyAttribute : data.Attributes & ~ReadOnlyAttribute;
+
+        // Zero would leave them all.
+        data = new BasicInformationData { Attributes = attributes == 0 ? NormalAttribute : attributes };
+        return error == Errno.None ? Set(handle, data) : error;
+    }
+
     private static Errno Set(SafeFileHandle handle, BasicInformationData data)
     {
         IoStatus io = default;
@@ -216,18 +228,26 @@ internal sealed unsafe partial class WindowsNode
     }
 
     /// <summary>Removes an open file's name at once, as Linux does; where Windows cannot, when the last user closes it.</summary>
-    private static Errno Remove(SafeFileHandle handle)
+    private Errno Remove(SafeFileHandle handle, string relative)
     {
         IoStatus io = default;
         uint flags = DispositionDelete | DispositionPosix | DispositionIgnoreReadOnly;
         uint result = NtSetInformationFile(handle, &io, &flags, sizeof(uint), DispositionInformationEx);
-        if (IsUnknownForm(result))
+        result = IsUnknownForm(result) ? RemoveLater(handle) : result;
+        if (result == StatusCannotDelete && TrySetReadOnly(relative, isReadOnly: false))
         {
-            byte isDeleted = 1;
-            result = NtSetInformationFile(handle, &io, &isDeleted, sizeof(byte), DispositionInformation);
+            result = RemoveLater(handle);
+            _ = !IsSuccess(result) && TrySetReadOnly(relative, isReadOnly: true);
         }
 
         return WindowsErrors.Translate(result);
+    }
+
+    private static uint RemoveLater(SafeFileHandle handle)
+    {
+        IoStatus io = default;
+        byte isDeleted = 1;
+        return NtSetInformationFile(handle, &io, &isDeleted, sizeof(byte), DispositionInformation);
     }
 
     private Errno SetLink(SafeFileHandle file, SafeFileHandle folder, string name)
@@ -310,7 +330,7 @@ internal sealed unsafe partial class WindowsNode
         error = TryOpenExisting(newRelative, Delete, FolderOnly, out handle, out _);
         using (handle)
         {
-            return error == Errno.None ? Remove(handle!) : error;
+            return error == Errno.None ? Remove(handle!, newRelative) : error;
         }
     }
 
@@ -325,7 +345,14 @@ internal sealed unsafe partial class WindowsNode
         try
         {
             uint result = SetName(handle, RenameInformationEx, RenameReplace | RenamePosix | RenameIgnoreReadOnly, folder, name);
-            result = IsUnknownForm(result) ? SetName(handle, RenameInformation, 1, folder, name) : result;
+            if (IsUnknownForm(result) || result == StatusAccessDenied)
+            {
+                // The older form replaces nothing that is read-only.
+                bool wasReadOnly = TrySetReadOnly(newRelative, isReadOnly: false);
+                result = SetName(handle, RenameInformation, 1, folder, name);
+                _ = wasReadOnly && !IsSuccess(result) && TrySetReadOnly(newRelative, isReadOnly: true);
+            }
+
             error = WindowsErrors.Translate(result);
         }
         finally
