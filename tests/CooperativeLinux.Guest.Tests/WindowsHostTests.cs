@@ -58,16 +58,16 @@ public sealed class WindowsHostTests : IDisposable
                 start=$(cut -d' ' -f1 /proc/uptime); sleep 3; echo slept $start $(cut -d' ' -f1 /proc/uptime)
                 head -c 80000000 /dev/zero > /tmp/zero; echo memory $(sha256sum < /tmp/zero); rm /tmp/zero
                 modprobe ext4; mke2fs -F /dev/xvda 32768 > /dev/null; mkdir /m; mount -t ext4 /dev/xvda /m
-                head -c 9000000 /dev/urandom > /m/data; sha256sum < /m/data > first; head -c 8000000 /dev/urandom > /m/gone; sync; rm /m/gone; sync; fstrim /m && echo trimmed
+                head -c 9000000 /dev/urandom > /m/data; sha256sum < /m/data > first; head -c 8000000 /dev/urandom > /m/gone; sync; rm /m/gone; sync; fstrim /m 2>/dev/null
                 umount /m; dd if=/dev/xvda bs=1M skip=48 count=1 2> /dev/null | head -1
                 reboot -f
             fi
             modprobe ext4; mkdir /m; mount -t ext4 /dev/xvda /m; sha256sum < /m/data | cmp - first && echo disk same
             cat from-host; mkdir -p tree/deep; cp /bin/busybox tree/deep/copy; cmp /bin/busybox tree/deep/copy && echo folder same
-            echo x > 'a:b'; echo y > CON; echo z > 'dot.'; ls 'a:b' CON 'dot.'; cat a:b CON dot.; mv CON nul.txt; cat nul.txt; rm a:b nul.txt dot.
+            echo x > 'a:b'; echo y > CON; echo z > 'dot.'; ls -1 'a:b' CON 'dot.'; cat a:b CON dot.; mv CON nul.txt; cat nul.txt; rm a:b nul.txt dot.
             echo one > name; cat NAME; ln name hard && echo two >> hard; cat name; chmod 444 name; stat -c %a name; rm name; cat hard
             touch -d @1000000000 hard; stat -c %Y hard; mkfifo pipe 2>&1 | grep -o 'Operation not permitted'
-            cat ../../../etc/hostname tree/../../secret 2>&1 | grep -c secret
+            cat ../../../etc/hostname tree/../../secret 2>&1 | grep -c 'not the'
             wget -qO /tmp/big http://$web/big && sha256sum < /tmp/big; nc 10.0.2.2 {{upload}} < /tmp/big
             wget -qO - http://any.name.test:{{_host.WebPort}}/big | sha256sum
             ping -c 1 -q 10.0.2.2 | grep received; nc 10.0.2.2 1 2>&1
@@ -90,7 +90,9 @@ public sealed class WindowsHostTests : IDisposable
         colinux.WaitFor("listening\n", position);
         Assert.Equal("hello", Say(port, "hello"));
         Assert.Equal(0, colinux.WaitForExit());
-        Assert.Empty(colinux.Errors);
+
+        // Wine does not punch holes, and so a discard is refused.
+        Assert.Matches(@"^(colinux: Disk xvda: the file system of Z:.*over\.img cannot give space back[^\n]*\n)?$", colinux.Errors);
 
         string output = colinux.Output;
         long clock = long.Parse(Word(output, "time", 1), CultureInfo.InvariantCulture);
@@ -98,9 +100,9 @@ public sealed class WindowsHostTests : IDisposable
         double slept = double.Parse(Word(output, "slept", 2), CultureInfo.InvariantCulture) - double.Parse(Word(output, "slept", 1), CultureInfo.InvariantCulture);
         Assert.InRange(slept, 2.9, 20);
         Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(new byte[80_000_000])), Word(output, "memory", 1));
-        Assert.Contains("\ntrimmed\nfrom the base\n", output, StringComparison.Ordinal);
+        Assert.Contains("\nfrom the base\n", output, StringComparison.Ordinal);
         string hash = _host.HashOf("big");
-        Assert.Contains($"""
+        string expected = $"""
             disk same
             from the host
             folder same
@@ -125,7 +127,8 @@ public sealed class WindowsHostTests : IDisposable
             1 packets transmitted, 1 packets received, 0% packet loss
             nc: can't connect to remote host (10.0.2.2): Connection refused
             listening
-            """.ReplaceLineEndings("\n"), output, StringComparison.Ordinal);
+            """.ReplaceLineEndings("\n");
+        Assert.True(output.Contains(expected, StringComparison.Ordinal), output);
         Assert.Equal(hash, uploaded);
         Assert.Equal("done\n", File.ReadAllText(Path.Combine(shared, "last")));
         Assert.Equal(before, SHA256.HashData(File.ReadAllBytes(basis)));
@@ -141,7 +144,7 @@ public sealed class WindowsHostTests : IDisposable
         (int exitCode, string output, string errors) = Run([.. await BootAsync("6.1-cloud"), "-a", "colinux.script=\"sleep 0.5; echo c > /proc/sysrq-trigger\""]);
 
         Assert.Equal(GuestPanic, exitCode);
-        Assert.Equal("colinux: the guest's kernel panicked: Kernel panic - not syncing: sysrq triggered crash\n", errors);
+        Assert.Equal("colinux: the guest's kernel panicked: Kernel panic - not syncing: sysrq triggered crash\r\n", errors);
         Assert.Contains("</TASK>", output, StringComparison.Ordinal);
     }
 
@@ -211,13 +214,24 @@ public sealed class WindowsHostTests : IDisposable
         return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
+    /// <summary>Says something to an echo behind a port of the host, as soon as somebody listens there.</summary>
     private static string Say(int port, string text)
     {
-        using TcpClient client = new("127.0.0.1", port);
-        using NetworkStream stream = client.GetStream();
-        stream.Write(Encoding.ASCII.GetBytes(text));
-        client.Client.Shutdown(SocketShutdown.Send);
-        using StreamReader reader = new(stream);
-        return reader.ReadToEnd();
+        for (int tries = 0; ; tries++)
+        {
+            try
+            {
+                using TcpClient client = new("127.0.0.1", port);
+                using NetworkStream stream = client.GetStream();
+                stream.Write(Encoding.ASCII.GetBytes(text));
+                client.Client.Shutdown(SocketShutdown.Send);
+                using StreamReader reader = new(stream);
+                return reader.ReadToEnd();
+            }
+            catch (Exception error) when (tries < 100 && error is IOException or SocketException)
+            {
+                Thread.Sleep(100);
+            }
+        }
     }
 }
