@@ -252,6 +252,8 @@ def odd_files():
     # A FIFO of the host is a place to meet in the guest, and nothing more.
     os.close(os.open(f"{share}/hostpipe", os.O_RDONLY | os.O_NONBLOCK))
     assert stat.S_ISFIFO(os.stat(f"{share}/hostpipe").st_mode)
+    os.chdir(share)
+    shutil.rmtree(b"odd")
 
 
 def many_at_once():
