@@ -1,6 +1,7 @@
 using CooperativeLinux.Configuration;
 using CooperativeLinux.Boot;
 using CooperativeLinux.Devices.Console;
+using CooperativeLinux.Host;
 using CooperativeLinux.Host.Terminals;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Images;
@@ -24,6 +25,11 @@ public static partial class Machine
     {
         ArgumentNullException.ThrowIfNull(options);
         cancellationToken.ThrowIfCancellationRequested();
+        if (HostRequirements.Check() is string missing)
+        {
+            throw new MachineStartException(MachineStartFailure.Host, missing.TrimEnd('.'));
+        }
+
         using MachineDisks disks = new(options.Disks);
         using MachineNetwork network = MachineNetwork.Open(options);
         using MachineControl control = new(options.StopTimeout);

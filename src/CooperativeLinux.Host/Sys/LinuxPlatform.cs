@@ -15,6 +15,9 @@ namespace CooperativeLinux.Host.Sys;
 internal sealed class LinuxPlatform : HostPlatform
 {
     /// <inheritdoc/>
+    public override string? CheckProcess() => null;
+
+    /// <inheritdoc/>
     public override HostAllocation AllocateSparse(ulong size) => new LinuxHostAllocation(size);
 
     /// <inheritdoc/>

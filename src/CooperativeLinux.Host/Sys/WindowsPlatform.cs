@@ -13,6 +13,9 @@ namespace CooperativeLinux.Host.Sys;
 internal sealed class WindowsPlatform : HostPlatform
 {
     /// <inheritdoc/>
+    public override string? CheckProcess() => WindowsRequirements.Check();
+
+    /// <inheritdoc/>
     public override HostAllocation AllocateSparse(ulong size) => new WindowsHostAllocation(size);
 
     /// <inheritdoc/>
