@@ -29,6 +29,7 @@ internal sealed class Application
             FetchCommand.Create(output),
             ImageCommand.Create(output),
             DiskCommand.Create(output),
+            ServiceCommand.Create(output),
         };
     }
 

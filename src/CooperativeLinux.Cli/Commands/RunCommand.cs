@@ -204,6 +204,10 @@ internal sealed class RunCommand
         return Enum.GetNames<TraceSubjects>().Where(name => name != nameof(TraceSubjects.None)).Select(name => name.ToLowerInvariant());
     }
 
+    // Windows has no such variable; its consoles are terminals of this type.
+    private static string? TerminalType() =>
+        Environment.GetEnvironmentVariable("TERM") ?? (OperatingSystem.IsWindows() ? "xterm-256color" : null);
+
     private static void CheckReadable(string path, string what)
     {
         try
@@ -341,7 +345,7 @@ internal sealed class RunCommand
             InitrdPaths = [.. initrdPaths.Select(Path.GetFullPath)],
             CommandLine = KernelCommandLine.Create(
                 withDefaults,
-                Environment.GetEnvironmentVariable("TERM"),
+                TerminalType(),
                 [.. withDefaults ? ShareOptions.CommandLine(shares) : [], .. withDefaults && memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(), .. appended]),
             Shares = shares,
             MemoryBytes = memory.Most,
