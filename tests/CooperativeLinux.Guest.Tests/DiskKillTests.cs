@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text.RegularExpressions;
@@ -14,7 +13,6 @@ namespace CooperativeLinux.Guest.Tests;
 /// </summary>
 public sealed partial class DiskKillTests : IDisposable
 {
-    private const string Tools = "/usr/sbin/";
     private const string Size = "96M";
     private const int LongestWork = 2500;
     private static readonly string[] s_names = ["raw", "over"];
@@ -26,7 +24,7 @@ public sealed partial class DiskKillTests : IDisposable
     [Fact]
     public void Kill_UnderWriteLoad_FileSystemsAreWholeAndWhatWasSynchronizedIsThere()
     {
-        Assert.SkipUnless(File.Exists(Tools + "debugfs"), "needs e2fsprogs");
+        Assert.SkipUnless(HostTool.HasFileSystemTools, "needs e2fsprogs");
         int kills = TestScale.IsThorough ? 20 : 3;
         int seed = TestScale.Seed;
         Random random = new(seed);
@@ -104,16 +102,16 @@ public sealed partial class DiskKillTests : IDisposable
         string copy = Path.Combine(_folder, "copy.img");
         string files = Path.Combine(_folder, "files");
         Copy(disk, copy);
-        (int status, string text) = Run("e2fsck", "-E", "journal_only", "-y", copy);
+        (int status, string text) = HostTool.Run("e2fsck", "-E", "journal_only", "-y", copy);
         Assert.True(status is 0 or 1, $"{where}: replaying the journal of {name} fails: {text}");
-        (status, text) = Run("e2fsck", "-f", "-n", copy);
+        (status, text) = HostTool.Run("e2fsck", "-f", "-n", copy);
         Assert.True(status == 0, $"{where}: {name} is damaged: {text}");
         Directory.CreateDirectory(files);
         try
         {
             foreach (string folder in expected.Keys.Select(file => file.Split('/')[1]).Distinct())
             {
-                Run("debugfs", "-R", $"rdump /{folder} {files}", copy);
+                HostTool.Run("debugfs", "-R", $"rdump /{folder} {files}", copy);
             }
 
             foreach ((string file, string hash) in expected.Where(file => file.Key.StartsWith(name + "/", StringComparison.Ordinal)))
@@ -147,18 +145,8 @@ public sealed partial class DiskKillTests : IDisposable
     private string NewFileSystem(string name)
     {
         string path = Path.Combine(_folder, name);
-        (int status, string text) = Run("mke2fs", "-q", "-t", "ext4", path, Size);
-        Assert.True(status == 0, text);
+        HostTool.Do("mke2fs", "-q", "-t", "ext4", path, Size);
         return path;
-    }
-
-    private static (int Status, string Text) Run(string tool, params string[] arguments)
-    {
-        ProcessStartInfo start = new("/bin/sh", ["-c", "exec \"$0\" \"$@\" 2>&1", Tools + tool, .. arguments]) { RedirectStandardOutput = true };
-        using Process process = Process.Start(start) ?? throw new InvalidOperationException($"no {tool}");
-        string text = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return (process.ExitCode, text);
     }
 
     [GeneratedRegex(@"^synced (raw|over) ([fg]\d+) ([0-9a-f]{64})\.$", RegexOptions.Multiline)]
