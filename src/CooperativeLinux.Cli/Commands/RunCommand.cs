@@ -342,7 +342,7 @@ internal sealed class RunCommand
             CommandLine = KernelCommandLine.Create(
                 withDefaults,
                 Environment.GetEnvironmentVariable("TERM"),
-                [.. withDefaults ? ShareOptions.CommandLine(shares) : [], .. withDefaults && memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(), .. appended]),
+                [.. withDefaults ? ForDevices(shares, disks, memory) : [], .. appended]),
             Shares = shares,
             MemoryBytes = memory.Most,
             LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
@@ -355,4 +355,11 @@ internal sealed class RunCommand
             Network = _network.Read(parsed),
         };
     }
+
+    private static IEnumerable<string> ForDevices(IReadOnlyList<FileShareOptions> shares, IReadOnlyList<DiskOption> disks, MemoryRange memory) =>
+    [
+        .. ShareOptions.CommandLine(shares),
+        .. disks.Count > 0 ? [KernelCommandLine.Disks] : Array.Empty<string>(),
+        .. memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(),
+    ];
 }
