@@ -71,7 +71,7 @@ internal sealed class RunCommand
         HelpName = DiskOption.Syntax,
         AllowMultipleArgumentsPerToken = false,
         Arity = ArgumentArity.OneOrMore,
-        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there)",
+        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there); name: its name in the guest",
         CustomParser = result =>
         {
             List<DiskOption> disks = [];

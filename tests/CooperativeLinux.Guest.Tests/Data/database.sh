@@ -4,6 +4,7 @@ mount -t tmpfs tmpfs /tmp && mount -t tmpfs tmpfs /dev/shm
 chmod 1777 /tmp /dev/shm
 modprobe ext4
 mount -t ext4 "$1" /disk || exit 1
+cd /tmp
 ip link set lo up 2>/dev/null || ifconfig lo up
 bin=$(echo /usr/lib/postgresql/*/bin)
 export PGHOST=/tmp PGUSER=pg PGDATABASE=postgres LC_ALL=C HOME=/tmp
