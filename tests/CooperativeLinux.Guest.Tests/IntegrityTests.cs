@@ -38,12 +38,14 @@ public sealed class IntegrityTests : IDisposable
         string image = await new RootImageBuilder(GuestCache.ForUser()).GetAsync(
             new RootImageOptions { Packages = ["git", "python3"] }, cancellationToken: TestContext.Current.CancellationToken);
 
-        (int exitCode, string output, string errors) = Colinux.Run(
+        using Colinux colinux = Colinux.Start(
             "run", "-k", "6.1-generic", "-i", image, "-m", "768M", "-d", In("disk.img"), "--share", $"{share}:share",
             "-a", $"colinux.script=\"mount -t tmpfs tmpfs /tmp; mkdir /tmp/disk; modprobe ext4; mount -t ext4 /dev/xvda /tmp/disk; python3 /mnt/share/integrity.py /tmp/disk /mnt/share 10.0.2.2 {down} {up} {seed}\"");
 
-        Assert.True(exitCode == 0, output + errors);
-        Assert.Empty(errors);
+        colinux.CloseInput();
+        int exitCode = colinux.WaitForExit(TimeSpan.FromMinutes(10));
+        string output = colinux.Output;
+        Assert.True(exitCode == 0 && colinux.Errors.Length == 0, output + colinux.Errors);
         TestContext.Current.SendDiagnosticMessage(output);
         Assert.True(output.Split('\n').Count(line => line.StartsWith("ok ", StringComparison.Ordinal)) == 4, $"seed {seed}: {output}");
         HostTool.Run("e2fsck", "-E", "journal_only", "-y", In("disk.img"));
