@@ -21,6 +21,7 @@ internal static class Program
             --runs N        runs of each side, alternating; the fastest counts [5]
             --stats         the processor's event counts per operation
             --no-windows    without stack windows
+            --hot           with entries of the inline TLB, as code that runs often
 
         usage: CooperativeLinux.Bench compare --workloads FOLDER --colinux FILE [option ...] [start of a name ...]
             The same programs on the host, in our guest, in QEMU without hardware help and in User-mode Linux.
@@ -28,7 +29,10 @@ internal static class Program
                             program, file, or a whole name such as integer.sort
             --workloads     the folder of the programs' sources
             --colinux       the command colinux
-            --only A,B      only these: colinux, qemu, uml (native is always measured)
+            --windows FILE  the command's Windows build, which is then measured too; with --windows-runner
+            --windows-runner FILE
+                            runs a Windows program; bench/run --wine gives both
+            --only A,B      only these: colinux, windows, qemu, uml (native is always measured)
             --kernel NAME   Debian kernel for our guest and QEMU: 6.1-generic, 6.1-cloud, ... [6.1-cloud]
             --qemu-cpu NAME CPU model of QEMU [max]
             --memory MIB    memory of the guests [512]

@@ -12,6 +12,12 @@ internal sealed record CompareOptions
 
     public string Colinux { get; private set; } = "";
 
+    /// <summary>The command's Windows build, or empty to leave it out.</summary>
+    public string Windows { get; private set; } = "";
+
+    /// <summary>Runs Windows programs.</summary>
+    public string WindowsRunner { get; private set; } = "";
+
     public IReadOnlyList<string> Only { get; private set; } = [];
 
     public KernelFlavour Kernel { get; private set; } = KernelFlavour.Cloud61;
@@ -61,6 +67,8 @@ internal sealed record CompareOptions
             {
                 case "--workloads": options.Workloads = Path.GetFullPath(reader.Text()); continue;
                 case "--colinux": options.Colinux = Path.GetFullPath(reader.Text()); continue;
+                case "--windows": options.Windows = Path.GetFullPath(reader.Text()); continue;
+                case "--windows-runner": options.WindowsRunner = Path.GetFullPath(reader.Text()); continue;
                 case "--markdown": options.MarkdownPath = Path.GetFullPath(reader.Text()); continue;
             }
 
@@ -88,7 +96,7 @@ internal sealed record CompareOptions
             words.Add(reader.Word == option ? option : $"{option} {reader.Word}");
         }
 
-        options.Reproduce = string.Join(' ', words);
+        options.Reproduce = string.Join(' ', options.Windows.Length > 0 ? words.Prepend("--wine") : words);
         if (options.Workloads.Length == 0 || options.Colinux.Length == 0)
         {
             throw new UsageException("--workloads and --colinux are needed");

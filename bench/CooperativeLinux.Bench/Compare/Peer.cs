@@ -18,7 +18,7 @@ internal sealed record GuestStart(string Kernel, string Initrd, int Memory);
 internal sealed record Peer(
     string Name, string Title, string? Program, string Package, IReadOnlyList<string> VersionArguments, Func<GuestStart, IReadOnlyList<string>> Command)
 {
-    public static IReadOnlyList<string> Names { get; } = ["colinux", "qemu", "uml"];
+    public static IReadOnlyList<string> Names { get; } = ["colinux", "windows", "qemu", "uml"];
 
     public static IReadOnlyList<Peer> All(CompareOptions options) =>
     [
@@ -26,6 +26,15 @@ internal sealed record Peer(
         [
             "run", "--kernel", start.Kernel, "--initrd", start.Initrd, "--memory", Text(start.Memory) + "M",
         ]),
+
+        // The Windows build under Wine, its files by Wine's names for them. Wine's folder and what the runtime needs there: tests/windows.
+        .. options.Windows.Length == 0 ? Enumerable.Empty<Peer>() :
+        [
+            new("windows", "colinux, Wine", File.Exists(options.Windows) ? options.WindowsRunner : null, "the Windows build is not there", [], start =>
+            [
+                "exec", options.Windows, "run", "--kernel", "Z:" + start.Kernel, "--initrd", "Z:" + start.Initrd, "--memory", Text(start.Memory) + "M",
+            ]),
+        ],
 
         // By default all that TCG can do, AVX2 among it. Never with hardware help: that is another kind of machine.
         new("qemu", "QEMU TCG", Find("qemu-system-x86_64"), "Debian: qemu-system-x86", ["--version"], start =>

@@ -8,7 +8,7 @@ internal sealed class MicroCommand(MicroOptions options, TextWriter output)
 {
     private const int CheckedIterations = 100;
 
-    private readonly ProcessorOptions _processor = new() { NoStackWindows = options.NoStackWindows };
+    private readonly ProcessorOptions _processor = new() { NoStackWindows = options.NoStackWindows, AlwaysHot = options.AlwaysHot };
 
     /// <returns>The exit code: 1 if a snippet failed.</returns>
     public int Run()

@@ -14,6 +14,9 @@ internal sealed record MicroOptions
 
     public bool NoStackWindows { get; private set; }
 
+    /// <summary>Every block gets entries of the inline TLB at once, as code that runs often does in a machine.</summary>
+    public bool AlwaysHot { get; private set; }
+
     /// <summary>Shortest measured run, milliseconds.</summary>
     public int Milliseconds { get; private set; } = 20;
 
@@ -32,6 +35,7 @@ internal sealed record MicroOptions
                 case "--kernel": options.Kernel = true; break;
                 case "--stats": options.Statistics = true; break;
                 case "--no-windows": options.NoStackWindows = true; break;
+                case "--hot": options.AlwaysHot = true; break;
                 case "--ms": options.Milliseconds = reader.Number(10_000); break;
                 case "--runs": options.Runs = reader.Number(1000); break;
                 case ['-', ..]: throw new UsageException($"unknown option {reader.Word}");

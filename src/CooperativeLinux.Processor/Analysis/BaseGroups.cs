@@ -21,7 +21,7 @@ internal struct BaseGroup
     public bool Write;
     public int Members;
 
-    /// <summary>Where the distance from guest to host address is kept, or -1: the group is not used.</summary>
+    /// <summary>Where the distance from guest to host address is kept; -1: the group is not used, or has one access only.</summary>
     public int Slot;
 }
 
@@ -50,10 +50,12 @@ internal sealed class BaseGroups
 
     public void Clear() => _groups.Clear();
 
-    public void Analyse(Span<DecodedInstruction> instructions)
+    /// <param name="instructions">The block's.</param>
+    /// <param name="keepsSingles">Whether groups of one access stay; they have no slot.</param>
+    public void Analyse(Span<DecodedInstruction> instructions, bool keepsSingles)
     {
         _groups.Clear();
-        if (!IsWorthwhile(instructions))
+        if (!keepsSingles && !IsWorthwhile(instructions))
         {
             return;
         }
@@ -97,7 +99,7 @@ internal sealed class BaseGroups
         AssignSlots();
         foreach (ref DecodedInstruction decoded in instructions)
         {
-            if (decoded.BaseGroup >= 0 && _groups[decoded.BaseGroup].Slot < 0)
+            if (decoded.BaseGroup >= 0 && _groups[decoded.BaseGroup].Slot < 0 && !(keepsSingles && _groups[decoded.BaseGroup].Members == 1))
             {
                 decoded.BaseGroup = -1;
             }

@@ -79,6 +79,17 @@ internal sealed class Block
 
     public bool Dropped { get; set; }
 
+    /// <summary>Behind the head's checks, for managed code that has made them.</summary>
+    public int Body { get; set; }
+
+    /// <summary>Entries of the inline TLB that belong to the block.</summary>
+    public List<int>? InlineEntries { get; set; }
+
+    /// <summary>How often the block was found running, in a period of sampling.</summary>
+    public int Samples { get; set; }
+
+    public long SamplePeriod { get; set; }
+
     public ulong Frame => Key.Physical >> 12;
 }
 
@@ -127,4 +138,7 @@ internal struct AccessSite
 
     /// <summary>Bank of TLB arrays that the site looks into.</summary>
     public byte Bank;
+
+    /// <summary>Entry of the inline TLB that belongs to the site, or -1.</summary>
+    public short Entry;
 }

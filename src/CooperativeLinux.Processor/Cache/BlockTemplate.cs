@@ -77,6 +77,7 @@ internal sealed unsafe class BlockTemplate
             HostStart = start,
             HostEnd = start + _code.Length,
             Entry = _original.Entry + moved,
+            Body = _original.Body + moved,
             CheckedEntry = _original.CheckedEntry + moved,
             IndirectEntry = _original.IndirectEntry + moved,
             FirstExit = region.Exits.Count,

@@ -301,21 +301,47 @@ internal sealed unsafe class Assembler
         Byte(0x9E);
     }
 
-    /// <summary>Saves the flags in memory; no register is changed.</summary>
-    public void ParkFlags()
+    /// <summary>Saves the flags in memory; no other register is changed.</summary>
+    /// <param name="scratch">Register that keeps rax meanwhile, or -1: memory, which costs whatever waits for rax some cycles.</param>
+    public void ParkFlags(int scratch = -1)
     {
-        StoreState(StateLayout.ParkRax, Gpr.Rax);
+        KeepRax(scratch);
         FlagsToRax();
         State(0x89, Gpr.Rax, StateLayout.ParkedFlags, wide: false);
-        LoadState(Gpr.Rax, StateLayout.ParkRax);
+        RestoreRax(scratch);
     }
 
-    public void UnparkFlags()
+    /// <inheritdoc cref="ParkFlags"/>
+    public void UnparkFlags(int scratch = -1)
     {
-        StoreState(StateLayout.ParkRax, Gpr.Rax);
+        KeepRax(scratch);
         State(0x8B, Gpr.Rax, StateLayout.ParkedFlags, wide: false);
         FlagsFromRax();
-        LoadState(Gpr.Rax, StateLayout.ParkRax);
+        RestoreRax(scratch);
+    }
+
+    private void KeepRax(int scratch)
+    {
+        if (scratch < 0)
+        {
+            StoreState(StateLayout.ParkRax, Gpr.Rax);
+        }
+        else
+        {
+            MoveRegister(scratch, Gpr.Rax);
+        }
+    }
+
+    private void RestoreRax(int scratch)
+    {
+        if (scratch < 0)
+        {
+            LoadState(Gpr.Rax, StateLayout.ParkRax);
+        }
+        else
+        {
+            MoveRegister(Gpr.Rax, scratch);
+        }
     }
 
     private int Relative(int target)

@@ -31,7 +31,7 @@ internal sealed unsafe partial class BlockEmitter
     // jmp or jcc rel32, at first to out-of-line code that asks for the link. Flags must not be parked.
     private void EmitExit(ulong target, int condition)
     {
-        Unpark();
+        Unpark(Gpr.T0);
         int patch = condition < 0 ? _asm.Jump(0) : _asm.JumpIf(condition, 0);
         AddExit(target, patch);
     }
@@ -66,7 +66,8 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         EmitIndirectTarget(ref decoded);
-        Unpark();
+        _deltaInT1 = NoDelta;
+        Unpark(Gpr.T1);
         Stubs.EmitBranch(_asm);
     }
 
@@ -88,7 +89,7 @@ internal sealed unsafe partial class BlockEmitter
         _asm.Memory(0x89, value, slot.Base, slot.Index, 1, slot.Displacement, wide: true);
         FinishBounce(write: true);
         _asm.Lea(Gpr.GuestRsp, Gpr.GuestRsp, -8);
-        Unpark();
+        Unpark(Gpr.T0);
         if (direct)
         {
             AddExit(instruction.NearBranchTarget, _asm.Call(0));
@@ -112,14 +113,14 @@ internal sealed unsafe partial class BlockEmitter
         _asm.Memory(0x8B, Gpr.T0, slot.Base, slot.Index, 1, slot.Displacement, wide: true);
         int extra = instruction.OpCount > 0 ? instruction.Immediate16 : 0;
         _asm.Lea(Gpr.GuestRsp, Gpr.GuestRsp, 8 + extra);
-        Unpark();
+        Unpark(Gpr.T1);
         _asm.Return();
     }
 
     // loop, loope, loopne, jrcxz, jecxz: flag-free with the host's own jrcxz.
     private void EmitLoop(in Instruction instruction)
     {
-        Unpark();
+        Unpark(Gpr.T0);
         bool narrow = instruction.Code is Code.Loop_rel8_64_ECX or Code.Loope_rel8_64_ECX or Code.Loopne_rel8_64_ECX or Code.Jecxz_rel8_64;
         ulong target = instruction.NearBranchTarget;
         if (instruction.Mnemonic is Mnemonic.Jrcxz or Mnemonic.Jecxz)

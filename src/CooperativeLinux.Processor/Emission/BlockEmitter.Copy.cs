@@ -53,7 +53,7 @@ internal sealed unsafe partial class BlockEmitter
 
         if (memoryOperand < 0 && !special)
         {
-            UnparkFor(access);
+            UnparkFor(access, Gpr.T0);
             if (access.MayFault)
             {
                 RecordFaultPoint(_asm.Position, instruction);
@@ -100,7 +100,8 @@ internal sealed unsafe partial class BlockEmitter
             ReplaceCode(ref patched);
         }
 
-        UnparkFor(access);
+        // A scratch register that the operand does not use.
+        UnparkFor(access, !hasMemory || memory.Base != Gpr.T0 ? Gpr.T0 : memory.Index != Gpr.T1 ? Gpr.T1 : -1);
 
         // Registers that live in memory get a scratch register, or a parked one when there is none left.
         Span<int> scratchOf = stackalloc int[3];
@@ -246,11 +247,11 @@ internal sealed unsafe partial class BlockEmitter
         throw new InvalidOperationException("No register left to park.");
     }
 
-    private void UnparkFor(in OperandAccess access)
+    private void UnparkFor(in OperandAccess access, int scratch)
     {
         if (access.TouchesFlags)
         {
-            Unpark();
+            Unpark(scratch);
         }
     }
 

@@ -103,9 +103,19 @@ internal sealed unsafe partial class BlockEmitter
             return new HostOperand(Gpr.GuestRsp, Gpr.T1, (int)instruction.MemoryDisplacement64 + adjust);
         }
 
+        int entry = NoEntry;
+        if (decoded.BaseGroup >= 0 && _bases[decoded.BaseGroup].FirstInstruction == _index)
+        {
+            entry = TakeEntry(instruction.IP, _bases[decoded.BaseGroup].Write);
+            if (entry < 0 && _bases[decoded.BaseGroup].Slot < 0)
+            {
+                decoded.BaseGroup = -1;
+            }
+        }
+
         if (decoded.BaseGroup >= 0)
         {
-            return EmitGroupOperand(decoded);
+            return EmitGroupOperand(decoded, entry);
         }
 
         if (decoded.LiveFlags != 0 && !IsCareful)
@@ -114,7 +124,7 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         EmitAddress(instruction, decoded.Handling == Handling.Pop ? instruction.StackPointerIncrement : 0);
-        return EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction), BankOf(instruction));
+        return EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction), BankOf(instruction), TakeEntry(instruction.IP, write));
     }
 
     // By the base register, and for operands far from it by the distance, so that what a loop reads and writes in turn does not meet
@@ -163,13 +173,13 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
-    private HostOperand EmitGroupOperand(in DecodedInstruction decoded)
+    private HostOperand EmitGroupOperand(in DecodedInstruction decoded, int entry)
     {
         ref readonly Instruction instruction = ref decoded.Instruction;
         BaseGroup group = _bases[decoded.BaseGroup];
         if (_index == group.FirstInstruction)
         {
-            EmitGroupCheck(decoded, group);
+            EmitGroupCheck(decoded, group, entry);
         }
         else if (_deltaInT1 != decoded.BaseGroup)
         {
@@ -182,11 +192,17 @@ internal sealed unsafe partial class BlockEmitter
 
     // T1 := distance from guest to host address, for base+low … base+high, which must lie in one page that the TLB has.
     //   lea t0,[base+low] ; lookup as ever, but ; mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0
-    private void EmitGroupCheck(in DecodedInstruction decoded, in BaseGroup group)
+    private void EmitGroupCheck(in DecodedInstruction decoded, in BaseGroup group, int entry)
     {
         if (decoded.LiveFlags != 0)
         {
             Park();
+        }
+
+        if (entry >= 0)
+        {
+            EmitInlineGroupCheck(decoded, group, entry);
+            return;
         }
 
         // SANDBOX: base+low … base+high lies in the page of an entry that matches, and base does not change in the group.
@@ -204,9 +220,14 @@ internal sealed unsafe partial class BlockEmitter
 
     // T0 = guest address -> T0 = host address; T1 is lost, flags are lost.
     //   mov t1d,t0d ; shr t1d,8 ; and t1d,index ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
-    private HostOperand EmitLookup(ulong rip, int size, bool write, bool stackSegment = false, int bank = 0)
+    private HostOperand EmitLookup(ulong rip, int size, bool write, bool stackSegment = false, int bank = 0, int entry = NoEntry)
     {
         _deltaInT1 = NoDelta;
+        if (entry >= 0)
+        {
+            return EmitInlineLookup(rip, size, write, stackSegment, entry);
+        }
+
         int site = AddSite(rip, size, write, stack: false, stackSegment, bank);
         if (IsCareful)
         {

@@ -149,7 +149,7 @@ internal sealed unsafe partial class BlockEmitter
         LoadBitOffset(guest, size);
         if (IsCareful)
         {
-            Park();
+            Park(-1);
         }
 
         // Arithmetic shift by log2(bits), then scaled by the operand size: the address of the word.
@@ -172,7 +172,7 @@ internal sealed unsafe partial class BlockEmitter
         _asm.AluImmediate(Alu.And, Gpr.T1, (size * 8) - 1, wide: false);
         if (decoded.LiveFlags != 0 || IsCareful)
         {
-            Unpark();
+            Unpark(-1);
         }
 
         RecordFaultPoint(_asm.Position, instruction);

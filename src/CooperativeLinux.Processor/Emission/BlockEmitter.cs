@@ -34,6 +34,7 @@ internal sealed unsafe partial class BlockEmitter
 
     private Block _block = null!;
     private CodeRegion _region = null!;
+    private InlineTlb? _inline;
     private bool _isMovable;
     private bool _flagsParked;
 
@@ -58,7 +59,9 @@ internal sealed unsafe partial class BlockEmitter
     private enum ColdKind
     {
         Access,
+        Inline,
         Group,
+        InlineGroup,
         StackWindow,
         StackWindowKeepingFlags,
         Link,
@@ -73,7 +76,8 @@ internal sealed unsafe partial class BlockEmitter
 
     /// <summary>Emits decoded instructions as a block and registers it in the cache.</summary>
     /// <param name="pageId">Id of the (page, frame) pair for the checked entry; user mode only.</param>
-    public Block Emit(in BlockKey key, BlockDecoder decoder, byte* bytes, int firstLength, byte* secondBytes, ulong secondFrame, uint pageId)
+    /// <param name="inline">The block runs often: its accesses get entries there, and it is not to be copied.</param>
+    public Block Emit(in BlockKey key, BlockDecoder decoder, byte* bytes, int firstLength, byte* secondBytes, ulong secondFrame, uint pageId, InlineTlb? inline)
     {
         Span<DecodedInstruction> instructions = decoder.Instructions.AsSpan(0, decoder.Count);
         _lookahead.Begin(bytes - (key.Virtual & 0xFFF), key.Virtual & ~0xFFFUL);
@@ -83,14 +87,15 @@ internal sealed unsafe partial class BlockEmitter
         if (key.Variant == BlockVariant.Normal)
         {
             _groups.Analyse(instructions);
-            _bases.Analyse(instructions);
+            _bases.Analyse(instructions, keepsSingles: inline != null);
         }
 
         _region = _cache.Of(key.User);
         _asm.Position = _region.Position;
         _asm.Outside.Clear();
         _fixups.Clear();
-        _isMovable = key.User && key.Variant != BlockVariant.Careful && key.Virtual >= BlockTemplate.LowestAddress;
+        _inline = inline;
+        _isMovable = key.User && inline == null && key.Variant != BlockVariant.Careful && key.Virtual >= BlockTemplate.LowestAddress;
         _block = new Block
         {
             Key = key,
@@ -176,6 +181,7 @@ internal sealed unsafe partial class BlockEmitter
 
             _asm.AluState(Alu.Cmp, Gpr.Rsp, StateLayout.Limit);
             AddCold(ColdKind.Poll, _asm.JumpIf(Condition.Below, 0));
+            _block.Body = _asm.Position;
         }
         else
         {
@@ -223,6 +229,7 @@ internal sealed unsafe partial class BlockEmitter
             }
 
             _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
+            _block.Body = _asm.Position;
         }
     }
 
@@ -287,7 +294,7 @@ internal sealed unsafe partial class BlockEmitter
                 EmitJump(ref decoded);
                 break;
             case Handling.ConditionalJump:
-                Unpark();
+                Unpark(Gpr.T0);
                 EmitExit(decoded.Instruction.NearBranchTarget, (int)ConditionNumber(decoded.Instruction));
                 break;
             case Handling.Loop:
@@ -322,7 +329,7 @@ internal sealed unsafe partial class BlockEmitter
     // State.Rip := rip ; Argument := argument ; jmp callback
     private void EmitLeaving(ulong rip, CallbackKind kind, uint argument)
     {
-        Unpark();
+        Unpark(Gpr.T0);
         EmitMoveAddress(Gpr.T0, rip);
         _asm.StoreState(StateLayout.Rip, Gpr.T0);
         if (kind == CallbackKind.Environment)
@@ -339,7 +346,7 @@ internal sealed unsafe partial class BlockEmitter
 
     private void EmitInterpret(in Instruction instruction)
     {
-        Unpark();
+        Unpark(Gpr.T0);
         EmitMoveAddress(Gpr.T0, instruction.IP);
         _asm.StoreState(StateLayout.Rip, Gpr.T0);
         StoreArgument((int)AddInstruction(instruction), FixupKind.Instruction);
@@ -384,20 +391,23 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
-    private void Park()
+    /// <param name="scratch">A scratch register that may be lost, or -1.</param>
+    private void Park(int scratch = Gpr.T1)
     {
         if (!_flagsParked)
         {
-            _asm.ParkFlags();
+            _asm.ParkFlags(scratch);
+            _deltaInT1 = scratch == Gpr.T1 ? NoDelta : _deltaInT1;
             _flagsParked = true;
         }
     }
 
-    private void Unpark()
+    /// <inheritdoc cref="Park"/>
+    private void Unpark(int scratch)
     {
         if (_flagsParked)
         {
-            _asm.UnparkFlags();
+            _asm.UnparkFlags(scratch);
             _flagsParked = false;
         }
     }
@@ -407,7 +417,7 @@ internal sealed unsafe partial class BlockEmitter
 
     private void AddCold(ColdKind kind, int patch, int site = 0, int resume = 0) => _cold.Add(new ColdPath(kind, patch, site, resume, -1));
 
-    private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment, int bank = 0)
+    private int AddSite(ulong rip, int size, bool write, bool stack, bool stackSegment, int bank = 0, int entry = NoEntry)
     {
         _region.Sites.Add(new AccessSite
         {
@@ -419,6 +429,7 @@ internal sealed unsafe partial class BlockEmitter
             Stack = stack,
             StackSegment = stackSegment,
             Bank = (byte)bank,
+            Entry = (short)entry,
         });
         return _region.Sites.Count - 1;
     }
@@ -439,15 +450,17 @@ internal sealed unsafe partial class BlockEmitter
                     StoreArgument(cold.Site, FixupKind.Site);
                     AccessSite site = _region.Sites[cold.Site];
                     _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
-                    _asm.Jump(cold.Resume);
-                    if (cold.Number >= 0)
-                    {
-                        EmitBounced(_bounced[cold.Number]);
-                    }
-
+                    EmitBackFromAccess(cold);
+                    break;
+                case ColdKind.Inline:
+                    EmitInlineMiss(cold);
+                    EmitBackFromAccess(cold);
                     break;
                 case ColdKind.Group:
                     EmitGroupMiss(cold);
+                    break;
+                case ColdKind.InlineGroup:
+                    EmitInlineGroupMiss(cold);
                     break;
                 case ColdKind.StackWindow:
                     EmitStackMiss(cold.Site);
@@ -491,21 +504,35 @@ internal sealed unsafe partial class BlockEmitter
         _asm.Call(_stubs.StackWindow(IsUser));
     }
 
+    private void EmitBackFromAccess(in ColdPath cold)
+    {
+        _asm.Jump(cold.Resume);
+        if (cold.Number >= 0)
+        {
+            EmitBounced(_bounced[cold.Number]);
+        }
+    }
+
     // T1 points to the entry whose page address was subtracted from T0.
     //   add t0,[t1] ; call stub ; jmp ok ; plain: ... ; ok: lea t1,[base+low] ; sub t0,t1
     private void EmitGroupMiss(in ColdPath cold)
     {
         AccessSite site = _region.Sites[cold.Site];
-        BaseGroup group = _bases[cold.Number];
         _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
         StoreArgument(cold.Site, FixupKind.Site);
         _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
+        EmitBackFromGroup(cold);
+        _asm.Jump(cold.Resume);
+    }
+
+    private void EmitBackFromGroup(in ColdPath cold)
+    {
+        BaseGroup group = _bases[cold.Number];
         int resolved = _asm.Jump(0);
-        EmitPlainExit(site);
+        EmitPlainExit(_region.Sites[cold.Site]);
         _asm.PatchRelative(resolved, _asm.Position);
         _asm.Lea(Gpr.T1, group.Base, group.Low);
         _asm.RegisterForm(0x2B, Gpr.T0, Gpr.T1, wide: true);
-        _asm.Jump(cold.Resume);
     }
 
     // What the block wants to access together does not lie in one page: the same instruction goes on in a block that looks at each
@@ -513,7 +540,7 @@ internal sealed unsafe partial class BlockEmitter
     private void EmitPlainExit(in AccessSite site)
     {
         _flagsParked = site.FlagsParked;
-        Unpark();
+        Unpark(Gpr.T0);
         AddExit(site.Rip, _asm.Jump(0), BlockVariant.NoStackWindow);
     }
 

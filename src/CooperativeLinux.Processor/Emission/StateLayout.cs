@@ -1,15 +1,18 @@
 using System.Runtime.InteropServices;
 using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Processor.Emission;
 
 /// <summary>Offsets in the data region that emitted code may name, taken from the structures themselves.</summary>
 internal static class StateLayout
 {
-    /// <summary>Bytes of the data region in front of the code: architectural state, engine state, spare.</summary>
-    public const int DataSize = 16384;
-
     public const int EngineOffset = VcpuState.TotalSize;
+
+    public const int InlineTlbOffset = EngineOffset + EngineState.TotalSize;
+
+    /// <summary>Bytes of the data region in front of the code: architectural state, engine state, the inline TLB.</summary>
+    public const int DataSize = InlineTlbOffset + InlineTlb.TotalBytes;
 
     public static readonly int Rip = Architectural(nameof(VcpuState.Rip));
     public static readonly int ArithmeticFlags = Architectural(nameof(VcpuState.ArithmeticFlags));
@@ -54,6 +57,12 @@ internal static class StateLayout
 
     /// <summary>Offset of the distance from guest to host address of a base group.</summary>
     public static int BaseDelta(int slot) => Engine(nameof(EngineState.BaseDeltas)) + (slot * 8);
+
+    /// <summary>Offset of the page address of an entry of the inline TLB.</summary>
+    public static int InlinePage(int entry) => InlineTlbOffset + (entry * sizeof(ulong));
+
+    /// <summary>Offset of its distance from guest to host address.</summary>
+    public static int InlineDistance(int entry) => InlinePage(entry) + InlineTlb.ArrayBytes;
 
     /// <summary>Offset of a guest general register in memory.</summary>
     public static int Register(int number) => number * 8;

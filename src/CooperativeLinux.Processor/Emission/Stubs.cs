@@ -25,6 +25,7 @@ internal sealed unsafe partial class Stubs
     private readonly Assembler _asm;
     private readonly bool _windows;
     private readonly int[] _access = new int[4 * AccessSizes];
+    private readonly int[] _inlineAccess = new int[4 * AccessSizes];
     private readonly int[] _stackWindows = new int[2];
     private readonly int[] _callbacks = new int[(int)CallbackKind.Count];
 
@@ -43,7 +44,11 @@ internal sealed unsafe partial class Stubs
         {
             for (int size = 0; size < AccessSizes; size++)
             {
-                _access[(array * AccessSizes) + size] = EmitAccess(array, 1 << size);
+                _access[(array * AccessSizes) + size] = EmitAccess(array, 1 << size, inline: false);
+                if ((TlbArray)array is TlbArray.UserRead or TlbArray.UserWrite)
+                {
+                    _inlineAccess[(array * AccessSizes) + size] = EmitAccess(array, 1 << size, inline: true);
+                }
             }
         }
 
@@ -88,10 +93,15 @@ internal sealed unsafe partial class Stubs
 
     /// <summary>Offset of the stub that serves a TLB miss: called with the address in T0, the missed entry in T1, the site in Argument and
     /// no flags worth keeping; returns the host address in T0.</summary>
-    public int Access(TlbArray array, int size)
+    public int Access(TlbArray array, int size) => Access(_access, array, size);
+
+    /// <summary>Offset of the same for an entry of the inline TLB: its page address is where T1 points to. User arrays only.</summary>
+    public int InlineAccess(TlbArray array, int size) => Access(_inlineAccess, array, size);
+
+    private int Access(int[] stubs, TlbArray array, int size)
     {
         int log = System.Numerics.BitOperations.Log2(System.Numerics.BitOperations.RoundUpToPowerOf2((uint)size));
-        return log < AccessSizes ? _access[((int)array * AccessSizes) + log] : Callback(CallbackKind.Access);
+        return log < AccessSizes ? stubs[((int)array * AccessSizes) + log] : Callback(CallbackKind.Access);
     }
 
     /// <summary>Offset of the stub that moves the stack window: called with an offset in the window in T0, 4096 - length of what is to
@@ -307,7 +317,7 @@ internal sealed unsafe partial class Stubs
     }
 
     // Looks into the second TLB, and asks managed code if it does not know either, or if the operand crosses a page.
-    private int EmitAccess(int array, int size)
+    private int EmitAccess(int array, int size, bool inline)
     {
         int start = _asm.Position;
         _asm.StoreState(StateLayout.Park0, Gpr.Rax);
@@ -321,8 +331,18 @@ internal sealed unsafe partial class Stubs
         _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
         _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
         _asm.Store(Gpr.T1, 0, Gpr.Rax);
-        _asm.Store(Gpr.T1, 8, Gpr.Rcx);
-        _asm.RegisterForm(0x2B, Gpr.T0, Gpr.Rax, wide: true);
+        if (inline)
+        {
+            _asm.RegisterForm(0x2B, Gpr.Rcx, Gpr.Rax, wide: true);
+            _asm.Store(Gpr.T1, InlineTlb.ArrayBytes, Gpr.Rcx);
+            _asm.Memory(0xFF, 0, Gpr.T1, -1, 1, 2 * InlineTlb.ArrayBytes, wide: true); // inc
+        }
+        else
+        {
+            _asm.Store(Gpr.T1, 8, Gpr.Rcx);
+            _asm.RegisterForm(0x2B, Gpr.T0, Gpr.Rax, wide: true);
+        }
+
         _asm.RegisterForm(0x03, Gpr.T0, Gpr.Rcx, wide: true);
         EmitRestoreScratch();
         _asm.Return();

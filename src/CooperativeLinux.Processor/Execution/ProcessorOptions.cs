@@ -21,6 +21,12 @@ public sealed record ProcessorOptions
     /// <summary>Translates code anew at each address where a process maps it, instead of copying blocks.</summary>
     public bool NeverMove { get; init; }
 
+    /// <summary>Does not look for user code that runs often.</summary>
+    public bool NeverSample { get; init; }
+
+    /// <summary>Gives every access site of user code an entry of the inline TLB at once, while there are any; not only where code runs often.</summary>
+    public bool AlwaysHot { get; init; }
+
     /// <summary>Runs the independent verifier on every emitted block.</summary>
     public bool Verify { get; init; }
 }

@@ -206,12 +206,21 @@ public sealed unsafe partial class Vcpu
     private nint Enter(Block block, BranchTable table)
     {
         bool user = State->UserMode != 0;
-        if (_resetPairs || _pairsUser != user)
+        bool sampling = user && _samples > 0;
+        if (_resetPairs || _pairsUser != user || sampling)
         {
+            // Behind its head a block does not look whether there is room for a call.
+            _resetPairs |= sampling;
             SwitchPairs(user);
         }
 
         _engine->BranchTable = (ulong)table.Pointer;
+        if (sampling)
+        {
+            StopAtNextBlock();
+            return (nint)(_code.Code + block.Body);
+        }
+
         return (nint)(_code.Code + block.Entry);
     }
 
@@ -265,6 +274,11 @@ public sealed unsafe partial class Vcpu
         bool user = State->UserMode != 0;
         if (user)
         {
+            if (_samples > 0)
+            {
+                return false;
+            }
+
             _mmu.SetUserRoot(UserRoot);
         }
 
@@ -290,7 +304,11 @@ public sealed unsafe partial class Vcpu
                     return null;
                 }
 
-                AnswerPoll();
+                if (!IsSampling())
+                {
+                    AnswerPoll();
+                }
+
                 if (_stop)
                 {
                     return null;
@@ -324,7 +342,14 @@ public sealed unsafe partial class Vcpu
             }
 
             BlockKey key = new((frame << 12) | (rip & 0xFFF), rip, user, variant);
-            Block? block = _cache.Find(key) ?? Translate(key, page);
+            Block? block = _cache.Find(key);
+            if (block != null && user && _samples > 0 && CountSample(block))
+            {
+                // Code that runs often is made anew.
+                block = null;
+            }
+
+            block ??= Translate(key, page);
             if (block != null)
             {
                 _careful = false;
@@ -339,18 +364,24 @@ public sealed unsafe partial class Vcpu
     {
         // The pair stack may also just be full: it is emptied in either case.
         _resetPairs = _running;
-        ulong pairBase = _engine->PairBase;
-        Volatile.Write(ref _engine->Limit, pairBase == 0 ? 0 : pairBase & ~(Stubs.PairStackBytes - 1UL));
-        Volatile.Write(ref _engine->DepthTag, 0 - (uint)(ushort)((pairBase >> Stubs.PairStackBits) - 1));
-        Volatile.Write(ref _engine->PollClear, 1u);
+        ClearPoll();
         if (Interlocked.Exchange(ref _engine->PollRequested, 0) != 0)
         {
             ProcessCodeWrites();
             if (!_stop)
             {
+                BeginSampling();
                 _environment.OnPoll(this);
             }
         }
+    }
+
+    private void ClearPoll()
+    {
+        ulong pairBase = _engine->PairBase;
+        Volatile.Write(ref _engine->Limit, pairBase == 0 ? 0 : pairBase & ~(Stubs.PairStackBytes - 1UL));
+        Volatile.Write(ref _engine->DepthTag, 0 - (uint)(ushort)((pairBase >> Stubs.PairStackBits) - 1));
+        Volatile.Write(ref _engine->PollClear, 1u);
     }
 
     private Block? Translate(in BlockKey key, byte* page)
@@ -360,7 +391,8 @@ public sealed unsafe partial class Vcpu
             FlushCode(key.User);
         }
 
-        if (TryMove(key, out Block? moved))
+        bool hot = IsHot(key);
+        if (!hot && TryMove(key, out Block? moved))
         {
             return moved;
         }
@@ -395,7 +427,7 @@ public sealed unsafe partial class Vcpu
         }
 
         uint pageId = key.User ? PageId(key.Virtual & ~0xFFFUL, key.Physical >> 12) : 0;
-        Block block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId);
+        Block block = _emitter.Emit(key, _decoder, page + offset, firstLength, second, secondFrame, pageId, hot ? _inline : null);
         if (_options.Verify)
         {
             Verify(block, pageId);
@@ -461,6 +493,8 @@ public sealed unsafe partial class Vcpu
         _cache.Clear(user);
         if (user)
         {
+            _hot.Clear();
+            _inline.Reset();
             _pageIds.Clear();
             foreach (TlbContext context in _mmu.Contexts)
             {
@@ -496,6 +530,7 @@ public sealed unsafe partial class Vcpu
     private void OnBlockDropped(Block block)
     {
         Statistics.BlocksDropped++;
+        _inline.Release(block);
         if (!block.Key.User)
         {
             _kernelBranches.Forget(block);

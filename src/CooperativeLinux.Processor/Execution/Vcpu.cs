@@ -34,6 +34,7 @@ public sealed unsafe partial class Vcpu : IDisposable
     private readonly InstructionPolicy _policy = new();
     private readonly BlockDecoder _decoder;
     private readonly BlockEmitter _emitter;
+    private readonly InlineTlb _inline;
     private readonly Mmu _mmu;
     private readonly Interpreter _interpreter;
     private readonly BranchTable _kernelBranches;
@@ -68,7 +69,8 @@ public sealed unsafe partial class Vcpu : IDisposable
         nint missStub = (nint)(_code.Code + _stubs.BranchMiss);
         _kernelBranches = new BranchTable(missStub);
         _noBranches = new BranchTable(missStub);
-        _mmu = new Mmu(memory, _engine, _code.Poison, missStub) { CodeMappingChanged = OnCodeMappingChanged };
+        _inline = new InlineTlb(_code.Data + StateLayout.InlineTlbOffset, _code.Poison);
+        _mmu = new Mmu(memory, _engine, _inline, _code.Poison, missStub) { CodeMappingChanged = OnCodeMappingChanged };
         _interpreter = new Interpreter(this, _engine, _code.Code + _stubs.FpuSave, _code.Code + _stubs.FpuRestore);
         InitialiseState();
         _door = FaultDoor.Register(_code, &_engine->Fault, _code.Code + _stubs.Callback(CallbackKind.Fault));
@@ -205,6 +207,11 @@ public sealed class ProcessorStatistics
     public long EnvironmentCalls { get; internal set; }
     public long Interpreted { get; internal set; }
     public long CarefulBlocks { get; internal set; }
+
+    /// <summary>Blocks made anew because they run often, and those made once more because accesses of theirs go to many pages.</summary>
+    public long HotBlocks { get; internal set; }
+    public long ScatteredBlocks { get; internal set; }
+    public long Samples { get; internal set; }
     public long CacheFlushes { get; internal set; }
     public long TlbFlushes { get; internal set; }
     public long PageFlushes { get; internal set; }

@@ -15,13 +15,16 @@ internal sealed unsafe class Mmu : IDisposable
     private readonly SecondTlb _second = new();
     private readonly TlbContext[] _contexts = new TlbContext[ContextCount];
     private readonly EngineState* _engine;
+    private readonly InlineTlb _inline;
     private readonly byte* _poison;
     private long _clock;
     private uint _kernelGeneration;
 
+    /// <param name="inline">Entries of access sites; they follow the current context.</param>
     /// <param name="branchMiss">Host code for indirect branches to unknown targets.</param>
-    public Mmu(GuestMemory memory, EngineState* engine, byte* poison, nint branchMiss)
+    public Mmu(GuestMemory memory, EngineState* engine, InlineTlb inline, byte* poison, nint branchMiss)
     {
+        _inline = inline;
         _memory = memory;
         _tables = new PageTables(memory);
         _engine = engine;
@@ -42,6 +45,9 @@ internal sealed unsafe class Mmu : IDisposable
 
     /// <summary>A code page's mapping may have changed: (context, page address, frame). Context null: kernel half.</summary>
     public Action<TlbContext?, ulong, ulong>? CodeMappingChanged { get; set; }
+
+    /// <summary>How often a context was selected or much of its TLB was emptied.</summary>
+    public long Selections { get; private set; }
 
     public TlbContext Current { get; private set; }
 
@@ -306,6 +312,11 @@ internal sealed unsafe class Mmu : IDisposable
                 continue;
             }
 
+            if (context == Current && !IsKernelHalf(address))
+            {
+                _inline.Forget(address);
+            }
+
             if (!context.IsStale)
             {
                 context.Forget(address);
@@ -399,6 +410,8 @@ internal sealed unsafe class Mmu : IDisposable
         }
 
         _engine->PageSlots = (ulong)context.PageSlots;
+        _inline.Clear();
         ClearStackWindows();
+        Selections++;
     }
 }

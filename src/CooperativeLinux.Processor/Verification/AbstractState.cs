@@ -1,3 +1,5 @@
+using Iced.Intel;
+
 namespace CooperativeLinux.Processor.Verification;
 
 /// <summary>What is known of a scratch register.</summary>
@@ -5,6 +7,9 @@ internal enum ValueKind : byte
 {
     /// <summary>Data of the guest's making.</summary>
     Guest,
+
+    /// <summary>rax, while flags are saved or restored.</summary>
+    RaxCopy,
 
     /// <summary>0 … High.</summary>
     Bounded,
@@ -42,6 +47,15 @@ internal enum ValueKind : byte
     /// <summary>T0 or T1: the base register + Offset.</summary>
     BaseAddress,
 
+    /// <summary>T1: T0, as it is now.</summary>
+    FullCopy,
+
+    /// <summary>T1: T0, or the base register + Offset, less the page address in entry Low of the inline TLB.</summary>
+    InlineOffset,
+
+    /// <summary>T1: that, and High bytes from there lie in the page.</summary>
+    InlineChecked,
+
     /// <summary>T0: address - page address in the entry that T1 points to.</summary>
     PageOffset,
 
@@ -58,6 +72,9 @@ internal enum ValueKind : byte
 
     /// <summary>T1: the TLB entry whose page address was subtracted from T0.</summary>
     MatchedEntry,
+
+    /// <summary>T1: points to the page address in entry Low of the inline TLB.</summary>
+    InlineEntry,
 
     /// <summary>Guest memory on the host: bytes Low … High-1 from there may be accessed.</summary>
     Pointer,
@@ -156,6 +173,9 @@ internal enum FlagFact : byte
     /// <summary>T0 with a constant.</summary>
     Bound,
 
+    /// <summary>T1 with a constant.</summary>
+    InlineBound,
+
     /// <summary>Host rsp with the poll limit.</summary>
     Limit,
 
@@ -195,8 +215,8 @@ internal struct AbstractState
     /// <summary>What was kept of distances from guest to host addresses off a register.</summary>
     public BaseDeltas Deltas;
 
-    /// <summary>While flags are saved or restored, rax is kept in memory: it is there, and it is not in rax now. What is known relative to
-    /// rax holds again when it is back.</summary>
+    /// <summary>While flags are saved or restored, rax is kept in memory or in a scratch register: it is in memory, and it is not in rax
+    /// now. What is known relative to rax holds again when it is back.</summary>
     public bool RaxKept;
     public bool RaxAway;
 
@@ -245,7 +265,8 @@ internal struct AbstractState
     public void SetT0(in Value value)
     {
         T0 = value;
-        if (T1.Kind is ValueKind.AddressCopy or ValueKind.AddressShifted or ValueKind.EntryOffset)
+        if (T1.Kind is ValueKind.AddressCopy or ValueKind.AddressShifted or ValueKind.EntryOffset
+            or ValueKind.FullCopy or ValueKind.InlineOffset or ValueKind.InlineChecked)
         {
             T1 = Value.Guest;
         }
@@ -254,7 +275,7 @@ internal struct AbstractState
             T1 = Value.Secret;
         }
 
-        if (Flags == FlagFact.Bound)
+        if (Flags is FlagFact.Bound or FlagFact.InlineBound)
         {
             Flags = FlagFact.None;
         }
@@ -263,6 +284,11 @@ internal struct AbstractState
     public void SetT1(in Value value)
     {
         T1 = value;
+        if (Flags == FlagFact.InlineBound)
+        {
+            Flags = FlagFact.None;
+        }
+
         if (T0.Kind is ValueKind.PageOffset or ValueKind.CheckedOffset)
         {
             T0 = Value.Guest;
@@ -299,14 +325,49 @@ internal struct AbstractState
     /// <summary>rax was stored where it is kept.</summary>
     public void KeepRax()
     {
-        DropRax();
+        if (RaxAway)
+        {
+            DropRax();
+        }
+
         RaxKept = true;
     }
+
+    /// <summary>rax was copied to a scratch register.</summary>
+    public void CopyRax(Register scratch)
+    {
+        if (RaxAway)
+        {
+            DropRax();
+        }
+
+        if (scratch == Register.R10)
+        {
+            SetT0(new Value(ValueKind.RaxCopy));
+        }
+        else
+        {
+            SetT1(new Value(ValueKind.RaxCopy));
+        }
+    }
+
+    /// <summary>What was known relative to rax is lost if rax is away and nothing keeps it.</summary>
+    public void SettleRax()
+    {
+        if (RaxAway && !HasRax)
+        {
+            DropRax();
+        }
+    }
+
+    private readonly bool HasRax => RaxKept || T0.Kind == ValueKind.RaxCopy || T1.Kind == ValueKind.RaxCopy;
 
     /// <summary>What is kept is not rax any more.</summary>
     public void DropRax()
     {
         RaxKept = false;
+        T0 = T0.Kind == ValueKind.RaxCopy ? Value.Guest : T0;
+        T1 = T1.Kind == ValueKind.RaxCopy ? Value.Guest : T1;
         if (RaxAway)
         {
             RaxAway = false;
@@ -317,7 +378,7 @@ internal struct AbstractState
     /// <summary>A register has changed: what is known relative to it is lost.</summary>
     public void LoseBase(byte register)
     {
-        if (register == VerifiedRegisters.Rax && RaxKept)
+        if (register == VerifiedRegisters.Rax && HasRax)
         {
             RaxAway = true;
             return;
@@ -344,7 +405,7 @@ internal struct AbstractState
 
         return value.Kind switch
         {
-            ValueKind.BaseAddress => Value.Guest,
+            ValueKind.BaseAddress or ValueKind.InlineOffset or ValueKind.InlineChecked => Value.Guest,
             ValueKind.BasePage or ValueKind.BaseDelta => Value.Secret,
             _ => value with { Base = 0, Offset = 0 },
         };

@@ -110,6 +110,9 @@ internal sealed partial class BlockVerifier
             case (FlagFact.Bound, ConditionCode.be):
                 RefineBound(bound, ref taken);
                 break;
+            case (FlagFact.InlineBound, ConditionCode.a):
+                RefineInline(bound, ref next);
+                break;
             case (FlagFact.Limit, ConditionCode.b):
                 next.Polled = true;
                 next.HasRoom = true;
@@ -166,6 +169,14 @@ internal sealed partial class BlockVerifier
         {
             state.StackLow = state.T0.Low;
             state.StackHigh = state.T0.Low + length;
+        }
+    }
+
+    private static void RefineInline(int bound, ref AbstractState state)
+    {
+        if (bound is >= 0 and < PageBytes && state.T1.Kind == ValueKind.InlineOffset)
+        {
+            state.T1 = state.T1 with { Kind = ValueKind.InlineChecked, High = PageBytes - bound };
         }
     }
 

@@ -4,7 +4,7 @@ namespace CooperativeLinux.Processor.Verification;
 
 // The sequences that compute and check host addresses, one row per instruction: what must hold before, what holds after. An instruction
 // that matches no row is judged as any other, and there the memory operands of these rows are denied.
-internal sealed partial class BlockVerifier
+internal sealed unsafe partial class BlockVerifier
 {
     private const int PageBytes = 4096;
     private const int PageShift = 12;
@@ -74,18 +74,56 @@ internal sealed partial class BlockVerifier
                 state.Flags = FlagFact.None;
                 return true;
 
+            // ---- Inline entry: mov t1,t0 ; sub t1,[page] ; cmp t1,4096-size ; ja cold ; add t0,[distance]
+            //   or, off a register: lea t1,[base+low] ; sub t1,[page] ; cmp t1,4096-length ; ja cold ; mov t1,[distance]
+            // cold: lea t1,[rip+page] ; stub
+            case Code.Mov_r64_rm64 when Are(instruction, Register.R11, Register.R10) && !state.T0.IsHost:
+                state.SetT1(new Value(ValueKind.FullCopy));
+                return true;
+
+            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind is ValueKind.FullCopy or ValueKind.BaseAddress
+                && IsField(instruction, FieldUse.InlinePage, out StateField inlinePage):
+                state.SetT1(new Value(ValueKind.InlineOffset, Low: inlinePage.Number, Write: inlinePage.Write, Base: state.T1.Base, Offset: state.T1.Offset));
+                state.Flags = FlagFact.None;
+                return inlinePage.User == IsUser;
+
+            case Code.Cmp_rm64_imm32 or Code.Cmp_rm64_imm8 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.InlineOffset:
+                state.Flags = FlagFact.InlineBound;
+                state.FlagBound = (int)(long)instruction.GetImmediate(1);
+                return true;
+
+            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1 is { Kind: ValueKind.InlineChecked, Base: 0 } && !state.T0.IsHost
+                && IsField(instruction, FieldUse.InlineDistance, out StateField distance) && distance.Number == state.T1.Low:
+                state.SetT0(new Value(ValueKind.Pointer, 0, state.T1.High, state.T1.Write));
+                state.Flags = FlagFact.None;
+                return true;
+
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.InlineChecked && state.T1.Base != 0
+                && IsField(instruction, FieldUse.InlineDistance, out StateField based) && based.Number == state.T1.Low:
+                state.SetT1(new Value(ValueKind.BaseDelta, state.T1.Offset, state.T1.Offset + state.T1.High, state.T1.Write, state.T1.Base));
+                return true;
+
+            case Code.Mov_rm64_r64 when instruction.Op1Register == Register.R11 && state.T1.Kind == ValueKind.BaseDelta && IsField(instruction, FieldUse.BaseDelta, out StateField keptOfT1):
+                state.Deltas[keptOfT1.Number] = state.T1;
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R11 && instruction.MemoryBase == Register.RIP
+                && _fields.Find((long)instruction.IPRelativeMemoryAddress - (long)_data, sizeof(ulong)) is { Use: FieldUse.InlinePage } pageField:
+                state.SetT1(new Value(ValueKind.InlineEntry, Low: pageField.Number, Write: pageField.Write));
+                return true;
+
             // ---- Base group: lea t0,[base+low] ; a lookup up to the bound's branch ; mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0
             //   then: op [base+t1+disp] ; and later: mov t1,[slot] ; op [base+t1+disp]
             // cold: add t0,[t1] ; stub ; lea t1,[base+low] ; sub t0,t1
             case Code.Lea_r64_m when instruction.Op0Register is Register.R10 or Register.R11 && TryBase(instruction, ref state, out byte baseRegister, out int fromBase):
-                Value based = new(ValueKind.BaseAddress, Base: baseRegister, Offset: fromBase);
+                Value offBase = new(ValueKind.BaseAddress, Base: baseRegister, Offset: fromBase);
                 if (instruction.Op0Register == Register.R10)
                 {
-                    state.SetT0(based);
+                    state.SetT0(offBase);
                 }
                 else
                 {
-                    state.SetT1(based);
+                    state.SetT1(offBase);
                 }
 
                 return true;
@@ -307,6 +345,15 @@ internal sealed partial class BlockVerifier
                 state.RaxAway = false;
                 return true;
 
+            //   or mov t,rax ; ... ; mov rax,t
+            case Code.Mov_r64_rm64 when instruction.Op0Register is Register.R10 or Register.R11 && Are(instruction, instruction.Op0Register, Register.RAX) && state.Parked == 0:
+                state.CopyRax(instruction.Op0Register);
+                return true;
+
+            case Code.Mov_r64_rm64 when IsRaxBack(instruction, state):
+                state.RaxAway = false;
+                return true;
+
             // ---- Argument of a callback
             case Code.Mov_rm32_imm32 when IsField(instruction, FieldUse.Argument, out _):
                 state.Argument = instruction.Immediate32 <= int.MaxValue ? (int)instruction.Immediate32 : AbstractState.NoArgument;
@@ -373,6 +420,9 @@ internal sealed partial class BlockVerifier
 
         return (number != VerifiedRegisters.Rcx || !state.Rcx.IsHost) && (number != state.Parked || number == 0) && TryDistance(instruction, out displacement);
     }
+
+    private static bool IsRaxBack(in Instruction instruction, in AbstractState state) =>
+        (Are(instruction, Register.RAX, Register.R10) && state.T0.Kind == ValueKind.RaxCopy) || (Are(instruction, Register.RAX, Register.R11) && state.T1.Kind == ValueKind.RaxCopy);
 
     private static bool Parkable(Register register) => register is Register.RBP or Register.RSI or Register.RDI;
 

@@ -13,7 +13,8 @@ internal sealed partial class BlockVerifier
     // all lose T1.
     //   Access       T0: guest address -> host address of the site's bytes. The stack window stays as it is.
     //                The stubs for a kind and a size, which come before it: T1 is the entry that T0 selects in an array of that
-    //                kind, which they fill; T0: as before, or host address of so many bytes with the rights of the kind.
+    //                kind, or points to an entry of the inline TLB, which they fill; T0: as before, or host address of so many bytes
+    //                with the rights of the kind.
     //                If the site is of a group, execution may go on behind the jump that follows, without any of that.
     //                If the site can bounce, execution may go on behind the jump that follows; T0: address of a copy then.
     //   StackWindow  A stub in front of it. T0: offset in the window, T1: page size - the site's bytes -> T0: guest data. The site's
@@ -36,7 +37,7 @@ internal sealed partial class BlockVerifier
                 return Fail(index, "T0 holds no guest address");
             }
 
-            if (isLookup && (lookup.User != IsUser || state.T1.Kind != ValueKind.SelectedEntry || state.T1.Write != lookup.Write))
+            if (isLookup && (lookup.User != IsUser || state.T1.Kind != (lookup.Inline ? ValueKind.InlineEntry : ValueKind.SelectedEntry) || state.T1.Write != lookup.Write))
             {
                 return Fail(index, "T1 is not an entry that the stub may fill");
             }
@@ -158,9 +159,16 @@ internal sealed partial class BlockVerifier
             for (int size = 1; size <= MaxAccessBytes; size *= 2)
             {
                 int offset = stubs.Access(array, size);
+                bool user = array is TlbArray.UserRead or TlbArray.UserWrite;
+                bool write = array is TlbArray.KernelWrite or TlbArray.UserWrite;
                 if (offset != stubs.Callback(CallbackKind.Access))
                 {
-                    found.Add(offset, new AccessStub(size, array is TlbArray.KernelWrite or TlbArray.UserWrite, array is TlbArray.UserRead or TlbArray.UserWrite));
+                    found.Add(offset, new AccessStub(size, write, user, Inline: false));
+                }
+
+                if (user && stubs.InlineAccess(array, size) is int inline && inline != stubs.Callback(CallbackKind.Access))
+                {
+                    found.Add(inline, new AccessStub(size, write, user, Inline: true));
                 }
             }
         }
@@ -185,5 +193,5 @@ internal sealed partial class BlockVerifier
         return found;
     }
 
-    private readonly record struct AccessStub(int Size, bool Write, bool User);
+    private readonly record struct AccessStub(int Size, bool Write, bool User, bool Inline);
 }

@@ -296,11 +296,14 @@ internal sealed unsafe partial class BlockVerifier
             return StepControl(index, instruction, ref state);
         }
 
+        bool keepsRax = IsField(instruction, FieldUse.KeptRax, out _) || IsRaxBack(instruction, state);
         bool proved = TryPattern(index, instruction, ref state) || StepGeneral(index, instruction, ref state);
-        if (!IsField(instruction, FieldUse.KeptRax, out _))
+        if (!keepsRax)
         {
             LoseBases(instruction, ref state);
         }
+
+        state.SettleRax();
 
         return proved ? index + 1 : NotAnInstruction;
     }

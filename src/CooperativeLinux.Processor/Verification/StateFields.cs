@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CooperativeLinux.Processor.Execution;
+using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Processor.Verification;
 
@@ -38,15 +39,17 @@ internal enum FieldUse : byte
     BranchTable,
     BranchTarget,
     BaseDelta,
+    InlinePage,
+    InlineDistance,
 }
 
 /// <summary>A field that blocks may name.</summary>
 /// <param name="Offset">Distance from the start of the data region.</param>
 /// <param name="Length">Bytes.</param>
 /// <param name="Use">What for.</param>
-/// <param name="Write">Tlb: the array is one of writable pages.</param>
-/// <param name="Number">BaseDelta: which of them.</param>
-/// <param name="User">Tlb, StackNegative, StackDelta: it belongs to user mode, else to kernel mode.</param>
+/// <param name="Write">Tlb, InlinePage, InlineDistance: it is of writable pages.</param>
+/// <param name="Number">BaseDelta, InlinePage, InlineDistance: which of them.</param>
+/// <param name="User">Tlb, StackNegative, StackDelta, InlinePage, InlineDistance: it belongs to user mode, else to kernel mode.</param>
 internal readonly record struct StateField(int Offset, int Length, FieldUse Use, bool Write = false, bool User = false, int Number = 0);
 
 /// <summary>The fields of the data region that blocks may name. What is not listed here is denied.</summary>
@@ -54,12 +57,14 @@ internal sealed class StateFields
 {
     private const int SlotBytes = 4;
 
+    private readonly int _inlineTlb;
     private readonly byte[] _fieldAt;
     private readonly List<StateField> _fields = [default];
 
     /// <param name="engineOffset">Distance of <see cref="EngineState"/> from the start of the data region, where <see cref="VcpuState"/> is.</param>
     public StateFields(int engineOffset)
     {
+        _inlineTlb = engineOffset + EngineState.TotalSize;
         _fieldAt = new byte[(engineOffset + EngineState.TotalSize) / SlotBytes];
 
         Guest(nameof(VcpuState.R9), 8, FieldUse.GuestRegister);
@@ -94,9 +99,9 @@ internal sealed class StateFields
 
         // Kernel read, kernel write, user read, user write, each with its banks.
         int tlbs = engineOffset + OffsetOf<EngineState>(nameof(EngineState.Tlbs));
-        for (int array = 0; array < Memory.TlbContext.ArrayCount; array++)
+        for (int array = 0; array < TlbContext.ArrayCount; array++)
         {
-            int kind = array / Memory.TlbContext.Banks;
+            int kind = array / TlbContext.Banks;
             Add(new StateField(tlbs + (array * sizeof(ulong)), sizeof(ulong), FieldUse.Tlb, Write: kind is 1 or 3, User: kind is 2 or 3));
         }
 
@@ -111,13 +116,32 @@ internal sealed class StateFields
     /// <param name="size">Bytes.</param>
     public StateField Find(long offset, int size)
     {
-        if ((ulong)offset >= (ulong)(_fieldAt.Length * SlotBytes))
+        if (offset >= _inlineTlb)
+        {
+            return InlineEntry(offset - _inlineTlb, size);
+        }
+
+        if (offset < 0)
         {
             return default;
         }
 
         StateField field = _fields[_fieldAt[offset / SlotBytes]];
         return offset >= field.Offset && offset + size <= field.Offset + field.Length ? field : default;
+    }
+
+    // The page addresses, the distances behind them; the misses are not for blocks. Entries for reading come first.
+    private StateField InlineEntry(long offset, int size)
+    {
+        long number = offset / sizeof(ulong);
+        if (size != sizeof(ulong) || offset % sizeof(ulong) != 0 || number >= 2 * InlineTlb.Entries)
+        {
+            return default;
+        }
+
+        int entry = (int)(number % InlineTlb.Entries);
+        return new StateField(_inlineTlb + (int)offset, size, number < InlineTlb.Entries ? FieldUse.InlinePage : FieldUse.InlineDistance,
+            Write: entry >= InlineTlb.EntriesOfKind, User: true, Number: entry);
     }
 
     private static int OffsetOf<T>(string field) => (int)Marshal.OffsetOf<T>(field);

@@ -48,5 +48,20 @@ internal sealed class ShareTestFolder : IDisposable
         Assert.Equal(2, Directory.EnumerateFileSystemEntries(_top).Count());
     }
 
-    public void Dispose() => Run("rm", "-rf", _top);
+    public void Dispose()
+    {
+        if (!OperatingSystem.IsWindows())
+        {
+            // Also what its owner may not enter.
+            Run("rm", "-rf", _top);
+            return;
+        }
+
+        foreach (FileInfo file in new DirectoryInfo(_top).EnumerateFiles("*", SearchOption.AllDirectories))
+        {
+            file.IsReadOnly = false;
+        }
+
+        Directory.Delete(_top, recursive: true);
+    }
 }

@@ -32,6 +32,9 @@ internal sealed class Colinux : IDisposable
     /// <summary>The built command.</summary>
     public static string Path { get; } = System.IO.Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "colinux.exe" : "colinux");
 
+    /// <summary>The command's Windows build, if it is to be tested.</summary>
+    public static string? WindowsPath { get; } = Environment.GetEnvironmentVariable("COLINUX_TEST_WINDOWS");
+
     public int Id => _process.Id;
 
     public bool HasExited => _process.HasExited;
@@ -54,6 +57,13 @@ internal sealed class Colinux : IDisposable
 
     /// <summary>Starts the command with pipes; input stays open until <see cref="CloseInput"/>.</summary>
     public static Colinux Start(params string[] arguments) => new(Prepare(Path, arguments), readScreen: null);
+
+    /// <summary>The same with the Windows build, under Wine.</summary>
+    public static Colinux StartWindows(params string[] arguments)
+    {
+        string root = System.IO.Path.GetFullPath("../../../../..", AppContext.BaseDirectory);
+        return new Colinux(Prepare(System.IO.Path.Combine(root, "tests", "windows"), ["exec", WindowsPath!, .. arguments]), readScreen: null);
+    }
 
     /// <summary>The same, in a folder.</summary>
     public static Colinux StartIn(string folder, params string[] arguments)

@@ -17,6 +17,7 @@ internal static class RunnerVariants
         ["always careful"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, AlwaysCareful = true } },
         ["TLB always empty"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, FlushAlways = true } },
         ["clean page tables"] = new RunnerOptions { CleanPageTables = true },
+        ["inline TLB"] = new RunnerOptions { Processor = new ProcessorOptions { Verify = TestScale.Verify, AlwaysHot = true } },
         ["always poll"] = new RunnerOptions { AlwaysPoll = true },
     };
 

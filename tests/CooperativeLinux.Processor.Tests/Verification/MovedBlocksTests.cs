@@ -100,7 +100,7 @@ public sealed class MovedBlocksTests
 
     private static VerifiedMachine Machine(bool neverMove)
     {
-        VerifiedMachine machine = new(new ProcessorOptions { Verify = true, NeverMove = neverMove });
+        VerifiedMachine machine = new(new ProcessorOptions { Verify = true, NeverMove = neverMove, NeverSample = true });
         foreach (ulong place in s_places)
         {
             machine.Flat.Table(1, place >> 39, 0x2000 | 7);

@@ -93,7 +93,7 @@ public sealed class RandomMutationTests
             }
 
             Instruction old = before.Last(instruction => instruction.IP <= now.IP);
-            string? danger = now.FlowControl == FlowControl.Next ? FindDataDanger(old, now, machine)
+            string? danger = now.FlowControl == FlowControl.Next ? FindDataDanger(old, before.LastOrDefault(instruction => instruction.IP < old.IP), now, machine)
                 : now.Code == Code.Retnq ? null // to the next guest code, wherever that is
                 : now.Op0Kind == OpKind.NearBranch64 && (now.NearBranchTarget >= end || now.NearBranchTarget < first) && now.NearBranchTarget != old.NearBranchTarget
                     && !exits.Contains(now.NearBranchTarget) && !IsAlikeStub(machine, block.Key.User, old.NearBranchTarget, now.NearBranchTarget) ? "branch out of the block"
@@ -146,7 +146,7 @@ public sealed class RandomMutationTests
         Instruction.CreateStosd(64, RepPrefixKind.Repe), Instruction.CreateStosq(64, RepPrefixKind.Repe),
     ];
 
-    private static string? FindDataDanger(in Instruction old, in Instruction now, VerifiedMachine machine)
+    private static string? FindDataDanger(in Instruction old, in Instruction previous, in Instruction now, VerifiedMachine machine)
     {
         Instruction instruction = now;
         if (now.Mnemonic != Mnemonic.Cmp && Enumerable.Range(0, now.OpCount).Any(i => instruction.GetOpKind(i) == OpKind.Register && instruction.GetOpRegister(i).GetFullRegister() == Register.RSP))
@@ -187,7 +187,7 @@ public sealed class RandomMutationTests
 
         if (usedBefore.Length == 0)
         {
-            return "access where there was none";
+            return IsWithin(previous, now, writes) ? null : "access where there was none";
         }
 
         bool wrote = usedBefore[0].Access is not (OpAccess.Read or OpAccess.CondRead);
@@ -204,6 +204,15 @@ public sealed class RandomMutationTests
         }
 
         return stack && Math.Abs((long)now.MemoryDisplacement64) > 2048 ? "far off the stack" : null;
+    }
+
+    // What was accessed just before, or part of it, once more.
+    private static bool IsWithin(in Instruction previous, in Instruction now, bool writes)
+    {
+        UsedMemory[] used = [.. new InstructionInfoFactory().GetInfo(previous).GetUsedMemory()];
+        return used.Length > 0 && now.MemoryBase == Register.R10 && previous.MemoryBase == Register.R10 && now.MemoryIndex == Register.None && previous.MemoryIndex == Register.None
+            && now.SegmentPrefix == Register.None && now.MemoryDisplacement64 == previous.MemoryDisplacement64 && now.MemorySize.GetSize() <= previous.MemorySize.GetSize()
+            && (!writes || used[0].Access is not (OpAccess.Read or OpAccess.CondRead));
     }
 
     // add r10,[r11+8]

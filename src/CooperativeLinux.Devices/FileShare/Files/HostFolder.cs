@@ -22,5 +22,5 @@ internal abstract class HostFolder
 
     /// <summary>Opens a folder.</summary>
     /// <exception cref="IOException">It cannot be opened; the message is made for the user.</exception>
-    public static HostFolder Open(string path) => OperatingSystem.IsLinux() ? LinuxFolder.Open(path) : new PathFolder(path, OperatingSystem.IsWindows());
+    public static HostFolder Open(string path) => OperatingSystem.IsWindows() ? WindowsFolder.Open(path) : LinuxFolder.Open(path);
 }

@@ -13,6 +13,7 @@ internal sealed class EchoFlows(NetworkCore core)
     private const int MaxFlows = 64;
 
     private readonly Dictionary<FlowKey, DatagramFlow> _flows = [];
+    private readonly PingEchoes? _pings = OperatingSystem.IsWindows() ? new PingEchoes(core) : null;
 
     /// <summary>Takes an ICMP or ICMPv6 message from the guest.</summary>
     public void Receive(in IpPacket packet)
@@ -36,6 +37,12 @@ internal sealed class EchoFlows(NetworkCore core)
             if (!core.TryMap(packet.Target, 1, out IPEndPoint target, out UnreachableReason reason))
             {
                 core.Link.SendUnreachable(packet, reason);
+                return;
+            }
+
+            if (_pings is not null)
+            {
+                _pings.Send(packet, target.Address);
                 return;
             }
 
