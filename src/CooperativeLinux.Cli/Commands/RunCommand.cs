@@ -71,7 +71,7 @@ internal sealed class RunCommand
         HelpName = DiskOption.Syntax,
         AllowMultipleArgumentsPerToken = false,
         Arity = ArgumentArity.OneOrMore,
-        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there)",
+        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there); name: its name in the guest",
         CustomParser = result =>
         {
             List<DiskOption> disks = [];
@@ -346,7 +346,7 @@ internal sealed class RunCommand
             CommandLine = KernelCommandLine.Create(
                 withDefaults,
                 TerminalType(),
-                [.. withDefaults ? ShareOptions.CommandLine(shares) : [], .. withDefaults && memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(), .. appended]),
+                [.. withDefaults ? ForDevices(shares, disks, memory) : [], .. appended]),
             Shares = shares,
             MemoryBytes = memory.Most,
             LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
@@ -359,4 +359,11 @@ internal sealed class RunCommand
             Network = _network.Read(parsed),
         };
     }
+
+    private static IEnumerable<string> ForDevices(IReadOnlyList<FileShareOptions> shares, IReadOnlyList<DiskOption> disks, MemoryRange memory) =>
+    [
+        .. ShareOptions.CommandLine(shares),
+        .. disks.Count > 0 ? [KernelCommandLine.Disks] : Array.Empty<string>(),
+        .. memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(),
+    ];
 }
