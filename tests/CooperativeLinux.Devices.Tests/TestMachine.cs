@@ -5,6 +5,7 @@ using CooperativeLinux.Monitor.Events;
 using CooperativeLinux.Monitor.Grants;
 using CooperativeLinux.Monitor.Store;
 using CooperativeLinux.Processor.Memory;
+using Microsoft.Extensions.Logging;
 
 namespace CooperativeLinux.Devices.Tests;
 
@@ -31,7 +32,13 @@ internal sealed class TestMachine : IVcpuKick, IDisposable
 
     public XenStore Store { get; } = new();
 
-    public DeviceContext Context { get; }
+    public DeviceContext Context { get; private set; }
+
+    /// <summary>Where devices log; nowhere by default.</summary>
+    public ILoggerFactory Loggers
+    {
+        init => Context = Context with { Loggers = value };
+    }
 
     /// <summary>Set at every event; the guest has then already acknowledged it.</summary>
     public AutoResetEvent Notified { get; } = new(false);

@@ -1,9 +1,11 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using CooperativeLinux.Guest.Tests.Harness;
 using CooperativeLinux.Guests.Images;
+using CooperativeLinux.Guests.Storage;
 
 namespace CooperativeLinux.Guest.Tests;
 
@@ -78,6 +80,81 @@ public sealed class NetworkTests : IDisposable
     }
 
     [Fact]
+    public async Task Guest_WithCommonPrograms_UsesTheNetworkAsAnyMachineDoes()
+    {
+        const int Connections = 500;
+        Assert.SkipUnless(TestScale.IsThorough, $"only with {TestScale.Variable} of 2 or more");
+        Assert.SkipUnless(File.Exists("/usr/bin/iperf3") && File.Exists("/usr/bin/ssh"), "needs iperf3 and ssh on the host");
+        string folder = Directory.CreateTempSubdirectory("colinux-test-").FullName;
+        string image = await new RootImageBuilder(GuestCache.ForUser()).GetAsync(
+            new RootImageOptions { Packages = ["curl", "iperf3", "openssh-server", "bind9-dnsutils"] }, cancellationToken: TestContext.Current.CancellationToken);
+        _host.AddFile("big", RandomNumberGenerator.GetBytes(MuchData));
+        IPEndPoint names = _host.ServeNames(IPAddress.Parse("10.0.2.2"));
+        string? uploaded = null;
+        int upload = _host.Listen(IPAddress.Loopback, socket =>
+        {
+            // It stalls, much longer than what is on the way can hide.
+            Thread.Sleep(2000);
+            uploaded = HostServices.ReadHash(socket);
+        });
+        int together = ServeOnceThereAre(Connections);
+        int ssh = FreePort();
+        int iperf = FreePort();
+        HostTool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", Path.Combine(folder, "key"));
+        using Process server = Process.Start(
+            new ProcessStartInfo("iperf3", ["-s", "-p", $"{iperf}", "-B", "127.0.0.1"]) { RedirectStandardOutput = true })!;
+        try
+        {
+            File.WriteAllText(Path.Combine(folder, "script"), $$"""
+                curl -s http://10.0.2.2:{{_host.WebPort}}/big -o /tmp/big; sha256sum < /tmp/big
+                curl -s telnet://10.0.2.2:{{upload}} < /tmp/big
+                dig +short any.name.test
+                for options in '' -R '-P 8' '-P 8 -R' --bidir '-u -b 50M' '-u -b 50M -R'; do
+                    iperf3 -c 10.0.2.2 -p {{iperf}} -t 2 $options > /tmp/iperf || cat /tmp/iperf; echo "iperf3 $options: $?"
+                done
+                curl -s -Z --parallel-immediate --parallel-max {{Connections}} 'http://10.0.2.2:{{together}}/[1-{{Connections}}]' | sort | uniq -c
+                mkdir -p /run/sshd /root/.ssh; chmod 700 /root /root/.ssh; cat /mnt/net/key.pub > /root/.ssh/authorized_keys
+                ssh-keygen -A > /dev/null; /usr/sbin/sshd -o StrictModes=no -o PermitRootLogin=yes
+                touch /mnt/net/ready; until [ -e /mnt/net/done ]; do sleep 0.2; done
+                """.ReplaceLineEndings("\n"));
+            using Colinux colinux = Colinux.Start(
+                "run", "-k", "6.1-generic", "-i", image, "-m", "1G", "--net", $"user,dns={names}", "--forward", $"tcp:{ssh}:22", "--share", $"{folder}:net",
+                "-a", "colinux.script=\"mount -t tmpfs tmpfs /tmp; bash /mnt/net/script\"");
+            colinux.CloseInput();
+            Assert.True(SpinWait.SpinUntil(() => File.Exists(Path.Combine(folder, "ready")) || colinux.HasExited, Colinux.Patience), colinux.Output);
+            byte[] data = RandomNumberGenerator.GetBytes(1 << 20);
+            File.WriteAllBytes(Path.Combine(folder, "data"), data);
+            string hash = HostTool(
+                "sh", "-c", $"ssh -q -p {ssh} -i {folder}/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 sha256sum < {folder}/data");
+            File.WriteAllText(Path.Combine(folder, "done"), "");
+            Assert.Equal(0, colinux.WaitForExit());
+
+            Assert.Equal(
+                $"""
+                {_host.HashOf("big")}  -
+                10.0.2.2
+                iperf3 : 0
+                iperf3 -R: 0
+                iperf3 -P 8: 0
+                iperf3 -P 8 -R: 0
+                iperf3 --bidir: 0
+                iperf3 -u -b 50M: 0
+                iperf3 -u -b 50M -R: 0
+                {Connections,7} together
+
+                """,
+                Assert.NotNull(GuestScript.Parse(colinux.Output)).Output);
+            Assert.Equal(_host.HashOf("big"), uploaded);
+            Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(data)) + "  -\n", hash);
+        }
+        finally
+        {
+            server.Kill();
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
     public void Guest_Reboots_ForwardStaysAndReachesItAgain()
     {
         int port = FreePort();
@@ -141,6 +218,37 @@ public sealed class NetworkTests : IDisposable
         Assert.Equal(0, exitCode);
         Assert.Empty(errors);
         return Assert.NotNull(GuestScript.Parse(output)).Output;
+    }
+
+    /// <summary>A web server that answers nobody before so many are connected.</summary>
+    private int ServeOnceThereAre(int connections)
+    {
+        int count = 0;
+        ManualResetEventSlim all = new();
+        return _host.Listen(IPAddress.Loopback, socket =>
+        {
+            socket.Receive(new byte[4096]);
+            if (Interlocked.Increment(ref count) == connections)
+            {
+                all.Set();
+            }
+
+            if (all.Wait(Colinux.Patience))
+            {
+                socket.Send("HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\ntogether\n"u8);
+                socket.Shutdown(SocketShutdown.Send);
+                socket.Receive(new byte[1]);
+            }
+        });
+    }
+
+    private static string HostTool(string program, params string[] arguments)
+    {
+        using Process process = Process.Start(
+            new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true })!;
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return output;
     }
 
     private static int FreePort()

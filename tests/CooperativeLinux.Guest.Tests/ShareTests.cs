@@ -33,6 +33,12 @@ public sealed class ShareTests : IDisposable
         int seed = Environment.TickCount;
         RandomTree.Make(Path.Combine(_folder, "tree"), new Random(seed));
         File.CreateSymbolicLink(Path.Combine(_folder, "escape"), Path.Combine(_top, "secret"));
+        MakeHugeFolder(TestScale.IsThorough ? 100_000 : 10_000);
+        using (Process process = Process.Start("mkfifo", [Path.Combine(_folder, "hostpipe")]))
+        {
+            process.WaitForExit();
+        }
+
         File.Copy(Path.Combine(AppContext.BaseDirectory, "Data", "share.py"), Path.Combine(_folder, "share.py"));
         string image = await new RootImageBuilder(GuestCache.ForUser()).GetAsync(
             new RootImageOptions { Packages = ["git", "python3"] }, cancellationToken: TestContext.Current.CancellationToken);
@@ -41,8 +47,8 @@ public sealed class ShareTests : IDisposable
         hostLock.Lock(0, 10);
 
         using Colinux colinux = Colinux.Start(
-            "run", "-k", kernel, "-i", image, "-m", "1G", "--share", $"{_folder}:work", "--share", $"{_folder}:look,ro",
-            "-a", $"colinux.script=\"mount -t tmpfs tmpfs /tmp; python3 /mnt/work/share.py /mnt/work /mnt/look /tmp {seed}\"");
+            "run", "-k", kernel, "-i", image, "-m", "1G", "--share", $"{_folder}:main", "--share", $"{_folder}:look,ro",
+            "-a", $"colinux.script=\"mount -t tmpfs tmpfs /tmp; python3 /mnt/main/share.py /mnt/main /mnt/look /tmp {seed}\"");
         colinux.CloseInput();
         WaitForFile("release", colinux);
         hostLock.Unlock(0, 10);
@@ -53,7 +59,7 @@ public sealed class ShareTests : IDisposable
         Assert.Equal(0, colinux.WaitForExit());
 
         TestContext.Current.SendDiagnosticMessage(colinux.Output);
-        Assert.Equal(11, colinux.Output.Split('\n').Count(line => line.StartsWith("ok ", StringComparison.Ordinal)));
+        Assert.Equal(15, colinux.Output.Split('\n').Count(line => line.StartsWith("ok ", StringComparison.Ordinal)));
         Assert.DoesNotContain("FAILED", colinux.Output, StringComparison.Ordinal);
         Assert.Equal(RandomTree.Describe(Path.Combine(_folder, "tree")), RandomTree.Describe(Path.Combine(_folder, "back")));
         Assert.Equal(["secret", "shared"], Directory.EnumerateFileSystemEntries(_top).Select(Path.GetFileName).Order());
@@ -76,6 +82,24 @@ public sealed class ShareTests : IDisposable
     }
 
     [Fact]
+    public void Share_FolderRemovedOnTheHost_IsToldAndTheGuestGoesOn()
+    {
+        string removed = Path.Combine(_top, "removed");
+        Directory.CreateDirectory(removed);
+        using Colinux colinux = Colinux.Start("run", "--share", $"{removed}:gone");
+        colinux.WaitFor(Colinux.Prompt);
+        Directory.Delete(removed);
+        colinux.Type("ls /mnt/gone; cat /mnt/gone/file; echo x > /mnt/gone/new; echo still $((40 + 2))\n");
+        colinux.WaitFor("No such file or directory");
+        colinux.WaitFor("still 42");
+        colinux.Type("exit\n");
+        Assert.Equal(0, colinux.WaitForExit());
+
+        string line = Assert.Single(colinux.Errors.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Contains($"the folder {removed} was removed", line, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Run_KernelWithout9p_SaysSo()
     {
         (int exitCode, _, string errors) = Colinux.Run("run", "-k", "6.1-cloud", "--share", _folder);
@@ -85,6 +109,16 @@ public sealed class ShareTests : IDisposable
         using Colinux colinux = Colinux.StartIn(_folder, "run", "-k", "6.1-cloud");
         colinux.WaitFor("This kernel has no 9p, so no folder of the host is here");
         colinux.WaitFor(Colinux.Prompt);
+    }
+
+    private void MakeHugeFolder(int count)
+    {
+        string folder = Path.Combine(_folder, $"huge-{count}");
+        Directory.CreateDirectory(folder);
+        for (int i = 0; i < count; i++)
+        {
+            File.Create(Path.Combine(folder, $"{i}")).Dispose();
+        }
     }
 
     private void WaitForFile(string name, Colinux colinux)

@@ -9,7 +9,7 @@ namespace CooperativeLinux.Devices.FileShare;
 
 /// <summary>
 /// Backend of a shared folder: device type 9pfs, 9P2000.L over the rings of Xen's public/io/9pfs.h. Requests are served by threads of
-/// its own.
+/// its own, and quick ones by the vCPU that sends them.
 /// </summary>
 public sealed class FileShareBackend : BackendDevice
 {
@@ -70,11 +70,14 @@ public sealed class FileShareBackend : BackendDevice
         _ports = ports;
         int messageSize = ports.Min(port => port.Size);
         ShareSession session = new(_folder, _options, messageSize, new PortSink(ports), Logger);
-        RequestWorkers workers = new(ports, session.AnswerBufferSize, Serve, Name);
+        RequestWorkers workers = new(ports, session.AnswerBufferSize, Serve, session.IsQuick, Name);
         (_session, _workers) = (session, workers);
         for (int i = 0; i < count; i++)
         {
-            ports[i].Channel = BindChannel($"event-channel-{i}", workers.Signal);
+            ports[i].Channel = BindChannel($"event-channel-{i}", workers.OnNotify);
+
+            // For answers to what was in the ring before.
+            ports[i].Channel!.Notify();
         }
 
         bool Serve(int ring, byte[] message, int length, byte[] answer)

@@ -17,6 +17,14 @@ public interface INetwork : IDisposable
     /// <summary>No further frame follows at once: acknowledge what came.</summary>
     void EndBatch();
 
+    /// <summary>Begins a batch of a few small frames on the thread of a vCPU, which must not wait.</summary>
+    /// <returns>False if the network is busy, or would have to wait for others: then the card's own thread does it. After true the frames follow,
+    /// and <see cref="EndSmallBatch"/>.</returns>
+    bool TryBeginSmallBatch() => false;
+
+    /// <summary>Like <see cref="EndBatch"/>, with whatever may take long left to other threads.</summary>
+    void EndSmallBatch() => EndBatch();
+
     /// <summary>A port that could not take a frame can again.</summary>
     void OnRoom();
 }

@@ -13,10 +13,13 @@ namespace CooperativeLinux.Devices.Xenbus;
 /// </summary>
 public abstract class BackendDevice : IDisposable
 {
+    private const int MostWarnings = 5;
+
     private readonly Lock _gate = new();
     private readonly TaskCompletionSource _frontendGone = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IDisposable? _watch;
     private XenbusState _state = XenbusState.Unknown;
+    private int _failures;
     private bool _isConnected;
     private bool _isRemoving;
     private bool _isDisposed;
@@ -313,7 +316,9 @@ public abstract class BackendDevice : IDisposable
             return;
         }
 
-        Logger.LogWarning("Device {Name} closed: {Reason}", Name, reason);
+        // A guest can connect and fail for ever.
+        LogLevel level = ++_failures <= MostWarnings ? LogLevel.Warning : LogLevel.Debug;
+        Logger.Log(level, "Device {Name} closed: {Reason}", Name, reason);
         Context.Store.Write($"{StorePath.OfDomain(0)}/error/backend/{Name}/error", reason);
         Disconnect();
         SetState(XenbusState.Closing);

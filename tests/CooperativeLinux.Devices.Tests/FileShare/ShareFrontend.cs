@@ -20,9 +20,10 @@ internal sealed class ShareFrontend : IDisposable
     private readonly uint[] _outProduced = new uint[Rings];
     private readonly uint[] _inConsumed = new uint[Rings];
 
-    public ShareFrontend(string folder, int order = 2)
+    public ShareFrontend(string folder, int order = 2, TestMachine? machine = null)
     {
         _order = order;
+        Machine = machine ?? new TestMachine();
         Backend = new FileShareBackend(Machine.Context, 0, new FileShareOptions(folder, "test"));
         Backend.Start();
         uint next = FirstReference;
@@ -49,7 +50,7 @@ internal sealed class ShareFrontend : IDisposable
         Machine.GuestWrites($"{Front}/num-rings", $"{Rings}");
     }
 
-    public TestMachine Machine { get; } = new();
+    public TestMachine Machine { get; }
 
     public FileShareBackend Backend { get; }
 
@@ -82,6 +83,29 @@ internal sealed class ShareFrontend : IDisposable
         Data[ring].CopyToRing(RingSize, RingSize, _outProduced[ring], message);
         _outProduced[ring] += (uint)message.Length;
         Interfaces[ring].WriteIndex(OutProducer, _outProduced[ring]);
+        Notify(ring);
+    }
+
+    /// <summary>Puts anything into a ring, whether there is room or not, and perhaps without a word.</summary>
+    public void Force(int ring, byte[] message, bool notify)
+    {
+        Data[ring].CopyToRing(RingSize, RingSize, _outProduced[ring], message);
+        _outProduced[ring] += (uint)message.Length;
+        Interfaces[ring].WriteIndex(OutProducer, _outProduced[ring]);
+        if (notify)
+        {
+            Notify(ring);
+        }
+    }
+
+    /// <summary>Room for messages in a ring.</summary>
+    public int Room(int ring) => RingSize - (int)(_outProduced[ring] - Interfaces[ring].ReadIndex(OutConsumer));
+
+    /// <summary>Takes all answers without looking at them.</summary>
+    public void Skip(int ring)
+    {
+        _inConsumed[ring] = Interfaces[ring].ReadIndex(InProducer);
+        Interfaces[ring].WriteIndex(InConsumer, _inConsumed[ring]);
         Notify(ring);
     }
 

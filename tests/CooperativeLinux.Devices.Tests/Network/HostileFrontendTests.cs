@@ -1,76 +1,50 @@
-using System.Globalization;
 using CooperativeLinux.Devices.Network;
 using CooperativeLinux.Devices.Network.User;
+using CooperativeLinux.Devices.Tests.Hostile;
 using CooperativeLinux.Devices.Xenbus;
 using Xunit;
 
 namespace CooperativeLinux.Devices.Tests.Network;
 
-/// <summary>A guest that puts anything into its rings, nodes and frames. COLINUX_HOSTILE_SECONDS makes it long, COLINUX_HOSTILE_SEED repeats
-/// a run.</summary>
+/// <summary>A guest that puts anything into the rings, nodes and frames of its card; see <see cref="HostileRun"/>.</summary>
 public sealed class HostileFrontendTests(ITestOutputHelper output)
 {
-    private const int DefaultSeconds = 4;
+    private const string Front = "device/vif/0";
+
+    private static readonly string[] s_keys = ["tx-ring-ref", "rx-ring-ref", "event-channel", "request-rx-copy", "feature-sg", "feature-gso-tcpv4", "feature-rx-notify"];
 
     [Fact]
     public void Frontend_DoesAnything_OnlyItsDeviceFails()
     {
-        int seed = int.Parse(Environment.GetEnvironmentVariable("COLINUX_HOSTILE_SEED") ?? $"{Environment.TickCount & 0xffffff}", CultureInfo.InvariantCulture);
-        double seconds = double.Parse(Environment.GetEnvironmentVariable("COLINUX_HOSTILE_SECONDS") ?? $"{DefaultSeconds}", CultureInfo.InvariantCulture);
-        output.WriteLine($"seed {seed}");
-        Random random = new(seed);
-        long end = Environment.TickCount64 + (long)(seconds * 1000);
-        int rounds = 0;
-        int failures = 0;
-        while (Environment.TickCount64 < end)
-        {
-            failures += Round(random) ? 1 : 0;
-            rounds++;
-        }
-
-        output.WriteLine($"{rounds} guests, {failures} devices failed");
-        Assert.True(failures > 0 && failures < rounds, $"{failures} of {rounds} failed, seed {seed}");
+        (int rounds, int failures) = HostileRun.Repeat(output, Round);
+        Assert.True(failures > 0 && failures < rounds * 2, $"{failures} failures of {rounds} guests");
     }
 
-    /// <summary>Returns whether the device has failed.</summary>
-    private static bool Round(Random random)
+    private static int Round(Random random)
     {
-        using TestMachine machine = new();
-        using UserNetwork network = new(new UserNetworkOptions { GuestMac = Packets.GuestMac, IsRestricted = true });
+        using HostileMachine hostile = new();
+        TestMachine machine = hostile.Machine;
+        using UserNetwork network = new(new UserNetworkOptions { GuestMac = Packets.GuestMac, IsRestricted = true, Loggers = hostile.Loggers });
         using NetworkDevice device = new(machine.Context, 0, network, Packets.GuestMac);
         device.Start();
         TestFrontend frontend = new(machine);
-        frontend.Connect(() => SpoilNodes(random, frontend));
+        frontend.Connect(() =>
+        {
+            if (random.Next(10) == 0)
+            {
+                hostile.SpoilNode(random, Front, s_keys);
+            }
+        });
         SpinWait.SpinUntil(() => device.State != XenbusState.InitWait, 5000);
-        Span<byte> canary = machine.Memory.Frame(230);
-        canary.Fill(0x5a);
         for (int i = random.Next(200); i > 0; i--)
         {
-            Act(random, machine, frontend);
+            Act(random, hostile, frontend);
         }
 
-        bool hasFailed = device.State != XenbusState.Connected;
-        if (random.Next(4) == 0)
-        {
-            Assert.True(device.RemoveAsync(TimeSpan.Zero).Wait(5000));
-        }
-
-        Assert.DoesNotContain("internal", machine.Store.Read("/local/domain/0/error/backend/vif/0/error") ?? "", StringComparison.Ordinal);
-        Assert.True(canary.IndexOfAnyExcept((byte)0x5a) < 0, "a page that was not granted was written");
-        return hasFailed;
+        return hostile.Finish(device, random);
     }
 
-    private static void SpoilNodes(Random random, TestFrontend frontend)
-    {
-        if (random.Next(10) == 0)
-        {
-            string[] keys = ["tx-ring-ref", "rx-ring-ref", "event-channel", "request-rx-copy", "feature-sg", "feature-gso-tcpv4"];
-            string[] values = ["", "0", "-1", "1", "2", "511", "4294967295", "99999999999", "x", new string('9', 2000)];
-            frontend.Write(keys[random.Next(keys.Length)], values[random.Next(values.Length)]);
-        }
-    }
-
-    private static void Act(Random random, TestMachine machine, TestFrontend frontend)
+    private static void Act(Random random, HostileMachine hostile, TestFrontend frontend)
     {
         switch (random.Next(12))
         {
@@ -98,8 +72,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output)
 
                 break;
             case 3:
-                // A grant taken away or given for something else.
-                machine.Grant((uint)random.Next(3, 500), (uint)random.Next(20, 190));
+                hostile.SpoilGrant(random);
                 break;
             case 4:
                 frontend.PostPages(random.Next(30));
@@ -107,7 +80,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output)
             case 5:
                 if (random.Next(20) == 0)
                 {
-                    frontend.SetState(random.Next(9));
+                    hostile.SpoilNode(random, Front, s_keys);
                 }
 
                 break;

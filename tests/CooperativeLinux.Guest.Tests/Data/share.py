@@ -1,6 +1,6 @@
 """What a guest does with a host folder. Arguments: the share, a read-only share, a folder of the guest's own, a seed.
 Prints "ok NAME" or "FAILED NAME: why" for each part."""
-import errno, fcntl, hashlib, mmap, os, random, shutil, stat, subprocess, sys, time, traceback
+import errno, fcntl, hashlib, mmap, os, random, shutil, socket, stat, subprocess, sys, time, traceback
 
 share, readonly, local, seed = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 
@@ -166,6 +166,122 @@ def large_folder():
     shutil.rmtree("large")
 
 
+def open_files():
+    """What a file is to those who have it open, whatever happens to its name."""
+    os.mkdir("opened")
+    os.chdir("opened")
+    ends = [os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND) for _ in range(2)]
+    for number in range(40):
+        os.write(ends[number % 2], f"{number}\n".encode())
+    assert get("log") == "".join(f"{number}\n" for number in range(40)), get("log")
+    os.lseek(ends[0], 0, 0)
+    os.write(ends[0], b"end")
+    assert get("log").endswith("39\nend")
+
+    put("target", "old")
+    put("source", "new")
+    with open("target") as old:
+        os.rename("source", "target")
+        assert old.read() == "old" and get("target") == "new"
+    with open("target", "r+") as file:
+        os.rename("target", "elsewhere")
+        put("target", "other")
+        file.write("NEW")
+        file.flush()
+        assert get("elsewhere") == "NEW" and get("target") == "other"
+
+    put("mapped", "x" * 10_000)
+    with open("mapped", "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        memory[5000:5005] = b"hello"
+        memory.flush()
+        with open("mapped", "rb") as again:
+            assert again.read()[4999:5006] == b"xhellox"
+
+    os.mkdir("folder")
+    put("folder/in", "inside")
+    file = open("folder/in")
+    shutil.rmtree("folder")
+    assert file.read() == "inside" and not os.path.exists("folder")
+    fails(errno.EEXIST, os.open, "target", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    fails(errno.ENOTDIR, os.open, "target", os.O_DIRECTORY)
+    os.symlink("target", "link")
+    fails(errno.ELOOP, os.open, "link", os.O_RDONLY | os.O_NOFOLLOW)
+    os.close(os.open("target", os.O_WRONLY | os.O_TRUNC))
+    assert os.stat("target").st_size == 0
+    os.setxattr("target", "user.large", b"v" * 3000)
+    assert os.getxattr("target", "user.large") == b"v" * 3000
+
+
+def odd_files():
+    """Names of any bytes, deep folders, and files that are none."""
+    os.mkdir(b"odd")
+    os.chdir(b"odd")
+    names = {b"line\nfeed", b"back\\slash", b"-rf", b"\xff\xfe not UTF-8", "\u00e9".encode(), "e\u0301".encode(), b" ", b"...", b"*?", b"n" * 255}
+    for name in names:
+        with open(name, "wb") as file:
+            file.write(name)
+    assert set(os.listdir(b".")) == names
+    assert all(open(name, "rb").read() == name for name in names)
+    fails(errno.ENAMETOOLONG, open, b"n" * 256, "wb")
+    top = os.getcwd()
+    for _ in range(60):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    put("deep", "down here")
+    assert get("deep") == "down here"
+    os.chdir(top)
+    shutil.rmtree("d" * 200)
+
+    for kind in stat.S_IFBLK, stat.S_IFCHR:
+        fails(errno.EPERM, os.mknod, "node", kind | 0o666, os.makedev(1, 3))
+    assert not os.path.exists("node")
+    os.mkfifo("pipe")
+    if os.fork() == 0:
+        put("pipe", "through the pipe")
+        os._exit(0)
+    assert get("pipe") == "through the pipe"
+    os.wait()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("socket")
+    server.listen()
+    client = socket.socket(socket.AF_UNIX)
+    client.connect("socket")
+    server.accept()[0].send(b"hello")
+    assert client.recv(5) == b"hello" and stat.S_ISSOCK(os.stat("socket").st_mode)
+
+    # A FIFO of the host is a place to meet in the guest, and nothing more.
+    os.close(os.open(f"{share}/hostpipe", os.O_RDONLY | os.O_NONBLOCK))
+    assert stat.S_ISFIFO(os.stat(f"{share}/hostpipe").st_mode)
+    os.chdir(share)
+    shutil.rmtree(b"odd")
+
+
+def many_at_once():
+    """Eight processes that make, rename and remove the same names."""
+    os.mkdir("crowd")
+    for number in range(8):
+        if os.fork() == 0:
+            chance = random.Random(seed + number)
+            for _ in range(300):
+                one, two = (f"crowd/{chance.randrange(6)}" for _ in range(2))
+                try:
+                    [lambda: put(one, two), lambda: os.rename(one, two), lambda: os.unlink(one), lambda: os.link(one, two), lambda: get(one)][chance.randrange(5)]()
+                except OSError as error:
+                    if error.errno not in (errno.ENOENT, errno.EEXIST):
+                        print(f"many_at_once: {error!r}", flush=True)
+                        os._exit(1)
+            os._exit(0)
+    assert all(os.waitstatus_to_exitcode(os.wait()[1]) == 0 for _ in range(8))
+    assert set(os.listdir("crowd")) <= set("012345")
+    shutil.rmtree("crowd")
+
+
+def huge_folder():
+    # The host has made it, and says in its name how many files it has.
+    folder, = (name for name in os.listdir(".") if name.startswith("huge-"))
+    assert {entry.name for entry in os.scandir(folder)} == {f"{number}" for number in range(int(folder[5:]))}
+
+
 def read_only():
     os.chdir(readonly)
     assert get("tree/plain") != ""
@@ -274,7 +390,7 @@ def git():
     assert describe("repo/d2")[0].split(" ")[0] == describe("clone/d2")[0].split(" ")[0]
 
 
-for part in [tree, metadata, owners, outside, locks, host_changes, large_folder, read_only, random_content, random_names, git]:
+for part in [tree, metadata, owners, outside, locks, host_changes, open_files, odd_files, many_at_once, large_folder, huge_folder, read_only, random_content, random_names, git]:
     os.chdir(share)
     start = time.time()
     try:

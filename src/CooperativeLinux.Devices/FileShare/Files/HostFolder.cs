@@ -20,6 +20,9 @@ internal abstract class HostFolder
     /// <summary>Files that a guest may have open at once.</summary>
     public virtual int MaxOpenFiles => 4096;
 
+    /// <summary>Whether the file system is one of this machine's own, which as a rule answers from memory and never waits for others.</summary>
+    public virtual bool IsLocal => false;
+
     /// <summary>Opens a folder.</summary>
     /// <exception cref="IOException">It cannot be opened; the message is made for the user.</exception>
     public static HostFolder Open(string path) => OperatingSystem.IsWindows() ? WindowsFolder.Open(path) : LinuxFolder.Open(path);

@@ -153,7 +153,39 @@ internal sealed partial class ShareSession
         return Enter(number, opened, folder);
     }
 
-    private Errno Read(ref Exchange exchange)
+    /// <summary>Fills the answer to a request for data.</summary>
+    private delegate Errno Fill(Fid fid, ulong offset, Span<byte> destination, out int count);
+
+    private Errno Read(ref Exchange exchange) => AnswerData(ref exchange, static (Fid fid, ulong offset, Span<byte> destination, out int count) =>
+    {
+        count = 0;
+        if (fid.Attribute is { IsWrite: false } attribute)
+        {
+            ReadOnlySpan<byte> rest = attribute.Value.AsSpan((int)Math.Min(offset, (ulong)attribute.Value.Length));
+            count = Math.Min(rest.Length, destination.Length);
+            rest[..count].CopyTo(destination);
+            return Errno.None;
+        }
+
+        return fid.File is { } file ? file.Read(destination, offset, out count) : Errno.EBADF;
+    });
+
+    private Errno ReadDirectory(ref Exchange exchange) => AnswerData(ref exchange, (Fid fid, ulong offset, Span<byte> destination, out int count) =>
+    {
+        count = 0;
+        if (fid.File is not { } file)
+        {
+            return Errno.EBADF;
+        }
+
+        EntryWriter writer = new(destination, fid.Node == _folder.Root ? IdOfRoot() : 0);
+        Errno error = file.ReadEntries(offset, ref writer);
+        count = writer.Length;
+        return error != Errno.None ? error : writer is { Length: 0, IsFull: true } ? Errno.EINVAL : Errno.None;
+    });
+
+    /// <summary>Takes fid[4] offset[8] count[4] and answers with count[4] and so many bytes.</summary>
+    private Errno AnswerData(ref Exchange exchange, Fill fill)
     {
         uint number = exchange.Fields.ReadUInt32();
         ulong offset = exchange.Fields.ReadUInt64();
@@ -173,20 +205,7 @@ internal sealed partial class ShareSession
             int position = exchange.Answer.Length;
             exchange.Answer.Write(0u);
             Span<byte> destination = exchange.Answer.Rest[..(int)Math.Min(wanted, (uint)(_messageSize - ReadAnswerHeader))];
-            int count = 0;
-            Errno error = Errno.EBADF;
-            if (fid.Attribute is { IsWrite: false } attribute)
-            {
-                ReadOnlySpan<byte> rest = attribute.Value.AsSpan((int)Math.Min(offset, (ulong)attribute.Value.Length));
-                count = Math.Min(rest.Length, destination.Length);
-                rest[..count].CopyTo(destination);
-                error = Errno.None;
-            }
-            else if (fid.File is { } file)
-            {
-                error = file.Read(destination, offset, out count);
-            }
-
+            Errno error = fill(fid, offset, destination, out int count);
             exchange.Answer.Patch(position, (uint)count);
             exchange.Answer.Advance(count);
             return error;
@@ -247,43 +266,6 @@ internal sealed partial class ShareSession
         try
         {
             return fid.File is { } file ? file.Sync(isDataOnly) : Errno.EBADF;
-        }
-        finally
-        {
-            fid.Release();
-        }
-    }
-
-    private Errno ReadDirectory(ref Exchange exchange)
-    {
-        uint number = exchange.Fields.ReadUInt32();
-        ulong offset = exchange.Fields.ReadUInt64();
-        uint wanted = exchange.Fields.ReadUInt32();
-        if (!exchange.Fields.IsIntact)
-        {
-            return Errno.EINVAL;
-        }
-
-        if (!_fids.TryTake(number, out Fid? fid))
-        {
-            return Errno.EBADF;
-        }
-
-        try
-        {
-            if (fid.File is not { } file)
-            {
-                return Errno.EBADF;
-            }
-
-            int position = exchange.Answer.Length;
-            exchange.Answer.Write(0u);
-            Span<byte> destination = exchange.Answer.Rest[..(int)Math.Min(wanted, (uint)(_messageSize - ReadAnswerHeader))];
-            EntryWriter writer = new(destination, fid.Node == _folder.Root ? IdOfRoot() : 0);
-            Errno error = file.ReadEntries(offset, ref writer);
-            exchange.Answer.Patch(position, (uint)writer.Length);
-            exchange.Answer.Advance(writer.Length);
-            return error != Errno.None ? error : writer is { Length: 0, IsFull: true } ? Errno.EINVAL : Errno.None;
         }
         finally
         {

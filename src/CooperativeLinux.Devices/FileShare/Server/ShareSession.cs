@@ -22,7 +22,16 @@ internal sealed partial class ShareSession : IDisposable
     private const int SmallAnswerSize = 8192;
     private const int MaxFids = 1 << 18;
     private const int MaxWalk = 16;
+
+    // Bytes to read or write that are copied faster than a thread is woken.
+    private const int MaxQuickSize = 64 << 10;
+
+    // size[4] type[1] tag[2] fid[4] offset[8] count[4]
+    private const int ReadRequestSize = MessageWriter.HeaderSize + 16;
     private const uint NoUser = uint.MaxValue;
+
+    // Milliseconds between two looks whether the folder is still there.
+    private const int LookInterval = 500;
 
     private readonly HostFolder _folder;
     private readonly FileShareOptions _options;
@@ -34,6 +43,11 @@ internal sealed partial class ShareSession : IDisposable
     private int _messageSize;
     private int _openFiles;
     private bool _hasLoggedFailure;
+    private bool _hasLoggedRemoval;
+    private long _nextLook;
+
+    // Set when the guest has come upon another file system below the folder, which may be one that waits for others.
+    private volatile bool _hasMounts;
 
     /// <param name="folder">The folder.</param>
     /// <param name="options">How it is shared.</param>
@@ -100,12 +114,45 @@ internal sealed partial class ShareSession : IDisposable
             if (error != Errno.None)
             {
                 exchange.Answer.Fail(error);
+                LookForFolder(error);
             }
 
             _flights.Answer(flight, exchange.Answer.Finish());
         }
 
         return true;
+    }
+
+    /// <summary>Whether the host answers a request from memory as a rule, in less time than it takes to wake a thread.</summary>
+    /// <param name="start">Its first bytes: header, and of a read all fields.</param>
+    public bool IsQuick(ReadOnlySpan<byte> start)
+    {
+        if (!_folder.IsLocal || _hasMounts || BinaryPrimitives.ReadUInt32LittleEndian(start) > MaxQuickSize)
+        {
+            return false;
+        }
+
+        return (MessageType)start[4] switch
+        {
+            MessageType.Sync or MessageType.Lock or MessageType.GetLock or MessageType.Flush or MessageType.Version => false,
+            MessageType.Read => start.Length >= ReadRequestSize && BinaryPrimitives.ReadUInt32LittleEndian(start[(ReadRequestSize - sizeof(uint))..]) <= MaxQuickSize,
+            _ => true,
+        };
+    }
+
+    /// <summary>Tells once that the folder itself was removed on the host; the guest only sees an empty one in which nothing can be made.</summary>
+    private void LookForFolder(Errno error)
+    {
+        long now = Environment.TickCount64;
+        if (error == Errno.ENOENT && !_hasLoggedRemoval && now >= Volatile.Read(ref _nextLook))
+        {
+            Volatile.Write(ref _nextLook, now + LookInterval);
+            if (_folder.Root.GetStatus(out FileStatus status) == Errno.None && status.Links == 0)
+            {
+                _hasLoggedRemoval = true;
+                _logger.LogWarning("Share {Tag}: the folder {Folder} was removed; start the guest again to share another", _options.Tag, _options.Folder);
+            }
+        }
     }
 
     /// <summary>Forgets all that the guest holds.</summary>
@@ -326,6 +373,7 @@ internal sealed partial class ShareSession : IDisposable
             FileStatus.SymbolicLink => Qid.SymbolicLink,
             _ => Qid.File,
         };
+        _hasMounts |= status.Device != _folder.Device && status.Device != 0;
         ulong path = status.Device == _folder.Device ? status.Inode : Mix(status.Inode + Mix(status.Device));
         ulong version = Mix(((ulong)status.Modified.Seconds << 30) + status.Modified.Nanoseconds) ^ status.Size;
         return new Qid(type, (uint)version, path);

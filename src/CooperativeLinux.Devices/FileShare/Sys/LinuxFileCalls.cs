@@ -18,6 +18,10 @@ internal static unsafe partial class LinuxFileCalls
     public const uint BasicStatus = 0x7FF;
     public const long TimeNow = (1 << 30) - 1, TimeOmit = (1 << 30) - 2;
 
+    // linux/magic.h, zfs.h: file systems on disks or in memory of the machine.
+    public static ReadOnlySpan<long> LocalFileSystems =>
+        [0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x858458F6, 0x794C7630, 0xF2F52010, 0x2FC12FC1, 0x3153464A, 0x52654973, 0xCA451A4E];
+
     public static Errno LastError
     {
         get

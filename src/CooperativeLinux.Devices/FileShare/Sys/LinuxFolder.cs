@@ -20,8 +20,10 @@ internal sealed class LinuxFolder : HostFolder
     private readonly int _maxHeld;
     private readonly LinuxNode _root;
 
-    private LinuxFolder(SafeFileHandle handle, in FileStatus status, uint mask, int maxHeld)
+    private unsafe LinuxFolder(SafeFileHandle handle, in FileStatus status, uint mask, int maxHeld)
     {
+        FileSystemResult fileSystem;
+        IsLocal = StatFileSystem((int)handle.DangerousGetHandle(), &fileSystem) == 0 && LocalFileSystems.Contains(fileSystem.Type);
         CreationMask = mask;
         _maxHeld = maxHeld;
         _root = new LinuxNode(this, handle, status);
@@ -38,6 +40,9 @@ internal sealed class LinuxFolder : HostFolder
 
     /// <inheritdoc/>
     public override uint HostGroup { get; } = GetEffectiveGroup();
+
+    /// <inheritdoc/>
+    public override bool IsLocal { get; }
 
     /// <summary>The process's umask: permissions that new files do not get from the host.</summary>
     internal uint CreationMask { get; }

@@ -1,8 +1,11 @@
+using System.Diagnostics;
+
 namespace CooperativeLinux.Devices.FileShare.Transport;
 
 /// <summary>
-/// Threads that take messages from some ports and serve them. A request that takes long keeps one thread; a notification that comes
-/// meanwhile wakes another. They do not spin for the next request: on a busy host that takes more from the guest than it gives.
+/// Takes messages from some ports and has them served. What is quick is served at once by the vCPU that notifies, which is less work
+/// than waking a thread; the rest by threads. A request that takes long keeps one thread; a notification that comes meanwhile wakes
+/// another. They do not spin for the next request: on a busy host that takes more from the guest than it gives.
 /// </summary>
 internal sealed class RequestWorkers
 {
@@ -11,12 +14,24 @@ internal sealed class RequestWorkers
 
     private const int ThreadCount = 4;
 
+    // Requests that a vCPU serves for one notification.
+    private const int MostAtOnce = 16;
+
+    // A quick request that took longer than this was not: the host had to wait for its disk. Then the threads serve for so many times as
+    // long, so that a vCPU waits for at most a small part of the time.
+    private const double SlowSeconds = 0.001;
+    private const int SlowFactor = 20;
 
     private readonly IReadOnlyList<RingPort> _ports;
     private readonly Func<int, byte[], int, byte[], bool> _serve;
     private readonly int _answerSize;
     private readonly SemaphoreSlim _wake = new(0);
     private readonly Thread[] _threads;
+    private readonly Func<ReadOnlySpan<byte>, bool> _isQuick;
+    private readonly Lock _atOnceGate = new();
+    private readonly byte[] _quickMessage;
+    private readonly byte[] _quickAnswer;
+    private long _threadsUntil;
     private int _isSignalled;
     private volatile bool _isStopping;
 
@@ -24,12 +39,16 @@ internal sealed class RequestWorkers
     /// <param name="answerSize">Bytes of the buffer for answers.</param>
     /// <param name="serve">Serves a message: port's number, buffer, length (−1: the guest broke the protocol there), buffer for the
     /// answer. False stops all threads.</param>
+    /// <param name="isQuick">Whether a message, of which it gets the start, is as a rule served without waiting.</param>
     /// <param name="name">For the threads' names.</param>
-    public RequestWorkers(IReadOnlyList<RingPort> ports, int answerSize, Func<int, byte[], int, byte[], bool> serve, string name)
+    public RequestWorkers(IReadOnlyList<RingPort> ports, int answerSize, Func<int, byte[], int, byte[], bool> serve, Func<ReadOnlySpan<byte>, bool> isQuick, string name)
     {
         _ports = ports;
         _answerSize = answerSize;
         _serve = serve;
+        _isQuick = isQuick;
+        _quickMessage = new byte[ports.Max(port => port.Size)];
+        _quickAnswer = new byte[answerSize];
         _threads = new Thread[ThreadCount];
         for (int i = 0; i < ThreadCount; i++)
         {
@@ -38,14 +57,14 @@ internal sealed class RequestWorkers
         }
     }
 
-    /// <summary>There may be a message. Any thread; does not block.</summary>
-    public void Signal()
+    /// <summary>There may be a message. Called by vCPUs; does not wait for long.</summary>
+    public void OnNotify()
     {
         // Every other notification only says that the guest has read its answer.
         Interlocked.MemoryBarrier();
-        if (HasWork() && Interlocked.Exchange(ref _isSignalled, 1) == 0)
+        if (HasWork() && !TryServeAtOnce())
         {
-            _wake.Release();
+            WakeThread();
         }
     }
 
@@ -56,6 +75,12 @@ internal sealed class RequestWorkers
         _isStopping = true;
         _wake.Release(ThreadCount);
         long end = Environment.TickCount64 + (long)patience.TotalMilliseconds;
+        if (_atOnceGate.TryEnter(patience))
+        {
+            // No vCPU serves any more, and none begins to.
+            _atOnceGate.Exit();
+        }
+
         foreach (Thread thread in _threads)
         {
             if (thread != Thread.CurrentThread)
@@ -71,7 +96,7 @@ internal sealed class RequestWorkers
         byte[] answer = new byte[_answerSize];
         while (!_isStopping)
         {
-            if (!TryServe(message, answer))
+            if (!TryServe(message, answer, isQuick: null))
             {
                 _wake.Wait();
                 Volatile.Write(ref _isSignalled, 0);
@@ -80,16 +105,48 @@ internal sealed class RequestWorkers
         }
     }
 
-    private bool TryServe(byte[] message, byte[] answer)
+    /// <summary>Serves what is quick.</summary>
+    /// <returns>Whether nothing is left.</returns>
+    private bool TryServeAtOnce()
+    {
+        if (Stopwatch.GetTimestamp() < Volatile.Read(ref _threadsUntil) || !_atOnceGate.TryEnter())
+        {
+            return false;
+        }
+
+        try
+        {
+            long start = Stopwatch.GetTimestamp();
+            for (int i = 0; i < MostAtOnce && !_isStopping && TryServe(_quickMessage, _quickAnswer, _isQuick); i++)
+            {
+                long end = Stopwatch.GetTimestamp();
+                if (end - start > SlowSeconds * Stopwatch.Frequency)
+                {
+                    Volatile.Write(ref _threadsUntil, end + ((end - start) * SlowFactor));
+                    break;
+                }
+
+                start = end;
+            }
+        }
+        finally
+        {
+            _atOnceGate.Exit();
+        }
+
+        return !HasWork();
+    }
+
+    private bool TryServe(byte[] message, byte[] answer, Func<ReadOnlySpan<byte>, bool>? isQuick)
     {
         for (int i = 0; i < _ports.Count; i++)
         {
-            if (_ports[i].TryTake(message, out int length))
+            if (_ports[i].TryTake(message, out int length, isQuick))
             {
                 // This one may take long; the others shall not wait for it.
-                if (HasWork())
+                if (isQuick is null && HasWork())
                 {
-                    Signal();
+                    WakeThread();
                 }
 
                 if (!_serve(i, message, length, answer))
@@ -103,6 +160,14 @@ internal sealed class RequestWorkers
         }
 
         return false;
+    }
+
+    private void WakeThread()
+    {
+        if (Interlocked.Exchange(ref _isSignalled, 1) == 0)
+        {
+            _wake.Release();
+        }
     }
 
     private bool HasWork()

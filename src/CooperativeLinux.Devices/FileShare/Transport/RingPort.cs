@@ -10,6 +10,9 @@ namespace CooperativeLinux.Devices.FileShare.Transport;
 /// </summary>
 internal sealed class RingPort(ShareRing ring) : IDisposable
 {
+    /// <summary>Bytes of a message that say what it wants: header, fid[4] offset[8] count[4] of a read.</summary>
+    public const int StartSize = MessageWriter.HeaderSize + 16;
+
     private readonly Lock _takeGate = new();
     private readonly Lock _putGate = new();
     private readonly Queue<byte[]> _kept = new();
@@ -41,8 +44,10 @@ internal sealed class RingPort(ShareRing ring) : IDisposable
     /// <summary>Takes the next message, after giving the guest what was kept for it.</summary>
     /// <param name="buffer">At least <see cref="Size"/> bytes.</param>
     /// <param name="length">The message's bytes, 0 if there is none yet, −1 if the guest breaks the protocol.</param>
+    /// <param name="isWanted">Looks at the first <see cref="StartSize"/> bytes, or fewer, of a message: one that is not wanted stays. Null
+    /// for any.</param>
     /// <returns>Whether there was a message or a breach.</returns>
-    public bool TryTake(byte[] buffer, out int length)
+    public bool TryTake(byte[] buffer, out int length, Func<ReadOnlySpan<byte>, bool>? isWanted = null)
     {
         length = 0;
         if (Volatile.Read(ref _firstKept) > 0 && !TryPutKept())
@@ -81,6 +86,16 @@ internal sealed class RingPort(ShareRing ring) : IDisposable
             }
 
             Volatile.Write(ref _incomplete, -1);
+            if (isWanted is not null)
+            {
+                Span<byte> start = stackalloc byte[(int)Math.Min(size, StartSize)];
+                ring.Peek(start);
+                if (!isWanted(start))
+                {
+                    return false;
+                }
+            }
+
             length = (int)size;
             ring.Take(buffer.AsSpan(0, length));
             isFullEnough = waiting > ring.Size / 2;

@@ -5,7 +5,7 @@ using CooperativeLinux.Processor.Memory;
 
 namespace CooperativeLinux.Devices.Network.Rings;
 
-/// <summary>Takes the guest's frames from its transmit ring. One thread.</summary>
+/// <summary>Takes the guest's frames from its transmit ring. One thread at a time.</summary>
 internal sealed class TransmitRing
 {
     private readonly SharedRing _ring;
@@ -23,6 +23,13 @@ internal sealed class TransmitRing
 
     /// <summary>Why the guest's side cannot be followed any more, or null. Nothing is taken from then on.</summary>
     public string? Failure => _failure ?? (_ring.IsBroken ? "an impossible index in the transmit ring" : null);
+
+    /// <summary>Whether the next frame claims to have at most so many bytes; false if there is none.</summary>
+    public bool IsNextAtMost(int length)
+    {
+        Span<byte> slot = stackalloc byte[NetworkSlot.TransmitSize];
+        return Failure is null && _ring.TryPeek(slot) && Request.Read(slot).Size <= length;
+    }
 
     /// <summary>Takes the next frame.</summary>
     /// <param name="frame">The frame; valid until the next call. Empty if the guest sent one that cannot be used.</param>

@@ -124,6 +124,20 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
         _core.WakeAt(Endpoint.Deadline);
     }
 
+    /// <summary>Serves a connection that carries little; one with much on its way to the guest is left to another thread.</summary>
+    public void ServeBriefly()
+    {
+        bool isBulk = _isConnected && !_isReading && !_isHostFinished;
+        if (!isBulk)
+        {
+            Serve();
+        }
+        else if (!IsClosed)
+        {
+            ServeLater();
+        }
+    }
+
     /// <summary>Ends the connection on both sides.</summary>
     public void Abort()
     {
@@ -272,8 +286,7 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
 
             if (budget <= 0)
             {
-                _isReading = true;
-                ThreadPool.UnsafeQueueUserWorkItem(static flow => flow.Enter(flow.OnReadable), this, preferLocal: false);
+                ServeLater();
                 return;
             }
 
@@ -303,6 +316,12 @@ internal sealed class TcpFlow : ITcpLink, ITcpUser
             budget -= count;
             Endpoint.Output(now);
         }
+    }
+
+    private void ServeLater()
+    {
+        _isReading = true;
+        ThreadPool.UnsafeQueueUserWorkItem(static flow => flow.Enter(flow.OnReadable), this, preferLocal: false);
     }
 
     private void WaitForHost()

@@ -72,6 +72,18 @@ internal sealed class TcpFlows(NetworkCore core)
         _touched.Clear();
     }
 
+    /// <summary>The same, without moving bulk data.</summary>
+    public void EndSmallBatch()
+    {
+        foreach (TcpFlow flow in _touched)
+        {
+            flow.IsTouched = false;
+            flow.ServeBriefly();
+        }
+
+        _touched.Clear();
+    }
+
     /// <summary>The guest has room: serves those that wait for it, in turn.</summary>
     public void OnRoom()
     {

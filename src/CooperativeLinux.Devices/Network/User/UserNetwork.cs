@@ -123,6 +123,22 @@ public sealed class UserNetwork : INetwork
     }
 
     /// <inheritdoc/>
+    public bool TryBeginSmallBatch() => _core.Gate.TryEnter();
+
+    /// <inheritdoc/>
+    public void EndSmallBatch()
+    {
+        try
+        {
+            _tcp.EndSmallBatch();
+        }
+        finally
+        {
+            _core.Gate.Exit();
+        }
+    }
+
+    /// <inheritdoc/>
     public void OnRoom()
     {
         lock (_core.Gate)
