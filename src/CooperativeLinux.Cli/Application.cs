@@ -23,6 +23,11 @@ internal sealed class Application
         _root = new RootCommand("Runs a stock Debian kernel as a coroutine of an ordinary process: no root, no virtualisation.")
         {
             RunCommand.Create(error, runMachine),
+            RunCommand.CreateStart(error),
+            BackgroundCommands.CreateStop(error),
+            BackgroundCommands.CreateAttach(error),
+            BackgroundCommands.CreateExecute(),
+            BackgroundCommands.CreateLogs(),
             CreateCommand.Create(output, runMachine),
             MachineCommands.CreateList(output),
             MachineCommands.CreateRemove(),
@@ -30,6 +35,7 @@ internal sealed class Application
             ImageCommand.Create(output),
             DiskCommand.Create(output),
             ServiceCommand.Create(output),
+            RunCommand.CreateSupervise(output, error),
         };
     }
 

@@ -45,4 +45,7 @@ internal abstract class HostPlatform
 
     /// <summary>See <see cref="DiskFile.Open"/>, and for a new one <see cref="DiskFile.Create"/>.</summary>
     public abstract DiskFile OpenDisk(string path, bool isWritable, bool isNew);
+
+    /// <summary>See <see cref="Processes.HostProcess.Detach"/>.</summary>
+    public abstract void DetachProcess();
 }

@@ -32,4 +32,9 @@ internal sealed class WindowsPlatform : HostPlatform
 
     /// <inheritdoc/>
     public override DiskFile OpenDisk(string path, bool isWritable, bool isNew) => WindowsDiskFile.Open(path, isWritable, isNew);
+
+    /// <inheritdoc/>
+    public override void DetachProcess()
+    {
+    }
 }
