@@ -23,12 +23,19 @@ internal sealed class Application
         _root = new RootCommand("Runs a stock Debian kernel as a coroutine of an ordinary process: no root, no virtualisation.")
         {
             RunCommand.Create(error, runMachine),
+            RunCommand.CreateStart(error),
+            BackgroundCommands.CreateStop(error),
+            BackgroundCommands.CreateAttach(error),
+            BackgroundCommands.CreateExecute(),
+            BackgroundCommands.CreateLogs(),
             CreateCommand.Create(output, runMachine),
             MachineCommands.CreateList(output),
             MachineCommands.CreateRemove(),
             FetchCommand.Create(output),
             ImageCommand.Create(output),
             DiskCommand.Create(output),
+            ServiceCommand.Create(output),
+            RunCommand.CreateSupervise(output, error),
         };
     }
 

@@ -20,10 +20,13 @@ public sealed class GuestProgressLine : IProgress<GuestProgress>, IDisposable
         _writer = writer;
     }
 
-    /// <summary>The progress line on standard error, or null if standard error is not a terminal.</summary>
+    /// <summary>
+    /// The progress line on standard error, or null if standard error is not a terminal, or one of Windows, which takes escapes only
+    /// when told to.
+    /// </summary>
     public static GuestProgressLine? ForStandardError()
     {
-        return Console.IsErrorRedirected ? null : new GuestProgressLine(Console.Error);
+        return Console.IsErrorRedirected || OperatingSystem.IsWindows() ? null : new GuestProgressLine(Console.Error);
     }
 
     /// <inheritdoc/>

@@ -1,12 +1,14 @@
 using System.Runtime.InteropServices;
 using CooperativeLinux.Host.Processor;
+using CooperativeLinux.Host.Sys;
 
 namespace CooperativeLinux.Host;
 
 /// <summary>What a host must have.</summary>
 public static class HostRequirements
 {
-    // Linux: the oldest kernel the .NET runtime names for its distributions. Windows: 10, 1607, likewise.
+    // Linux: the oldest kernel the .NET runtime names for its distributions. Windows: 10, 1607, likewise; it is also the first
+    // whose console takes and gives escape sequences. Of what is used where there is it, high-resolution timers need 1803.
     private static readonly Version OldestLinux = new(4, 18);
     private static readonly Version OldestWindows = new(10, 0, 14393);
 
@@ -20,7 +22,8 @@ public static class HostRequirements
         }
 
         return CheckSystem(OperatingSystem.IsWindows(), OperatingSystem.IsLinux(), Environment.OSVersion.Version)
-            ?? CheckProcessor(HostProcessor.Read());
+            ?? CheckProcessor(HostProcessor.Read())
+            ?? HostPlatform.Create().CheckProcess();
     }
 
     /// <summary>Checks the operating system.</summary>
@@ -32,8 +35,8 @@ public static class HostRequirements
         }
 
         Version oldest = isWindows ? OldestWindows : OldestLinux;
-        string name = isWindows ? "Windows" : "a Linux kernel of version";
-        return version >= oldest ? null : $"Cooperative Linux needs {name} {oldest} or later; this is {version}.";
+        string name = isWindows ? "Windows 10, version 1607 (" + oldest + ")," : $"a Linux kernel of version {oldest}";
+        return version >= oldest ? null : $"Cooperative Linux needs {name} or later; this is {version}.";
     }
 
     /// <summary>Checks the processor.</summary>

@@ -9,6 +9,9 @@ internal enum EscapeCommand
     /// <summary>Switch off at once.</summary>
     Quit,
 
+    /// <summary>Leave the machine, which goes on.</summary>
+    Detach,
+
     /// <summary>Show the help.</summary>
     Help,
 
@@ -35,14 +38,16 @@ internal enum EscapeCommand
 /// Takes the escape sequences out of what is typed on a raw terminal: Ctrl-] and a letter. Ctrl-] twice sends one
 /// to the guest; with an unknown letter both go to the guest.
 /// </summary>
-internal sealed class EscapeKeys
+/// <param name="canDetach">Whether the terminal can leave the machine.</param>
+internal sealed class EscapeKeys(bool canDetach = false)
 {
     /// <summary>Ctrl-], as telnet has it.</summary>
     public const byte Key = 0x1D;
 
-    /// <summary>What Ctrl-] ? shows, for a terminal in raw mode.</summary>
-    public const string Help =
-        "\r\nCtrl-] s  shut the guest down in order\r\n"
+    private const string DetachHelp = "Ctrl-] d  leave the machine, which goes on\r\n";
+
+    private const string CommonHelp =
+        "Ctrl-] s  shut the guest down in order\r\n"
         + "Ctrl-] r  restart the guest in order\r\n"
         + "Ctrl-] q  switch the machine off at once\r\n"
         + "Ctrl-] x KEY  send a magic system request (x h: list them)\r\n"
@@ -52,6 +57,9 @@ internal sealed class EscapeKeys
         + "Ctrl-] Ctrl-]  send Ctrl-] to the guest\r\n";
 
     private const int MaxSizeLength = 16;
+
+    /// <summary>What Ctrl-] ? shows, for a terminal in raw mode.</summary>
+    public string Help => $"\r\n{(canDetach ? DetachHelp : "")}{CommonHelp}";
 
     private readonly List<byte> _typed = [];
     private State _state;
@@ -125,6 +133,8 @@ internal sealed class EscapeKeys
                 return (EscapeCommand.ShutDown, "");
             case 'r':
                 return (EscapeCommand.Reboot, "");
+            case 'd' when canDetach:
+                return (EscapeCommand.Detach, "");
             case 't':
                 return (EscapeCommand.Clock, "");
             case 'h' or '?':

@@ -23,7 +23,7 @@ internal sealed class MachineControl : IDisposable
     }
 
     /// <summary>Told what the owner should know, one line without the program's name.</summary>
-    public Action<string>? Notice { get; set; }
+    public event Action<string>? Notice;
 
     /// <summary>Whether the machine is to end: a restart the guest asks for is then its end.</summary>
     public bool IsEnding
@@ -78,8 +78,10 @@ internal sealed class MachineControl : IDisposable
     /// Asks the guest to shut down, and switches it off when it has not within the time limit; at once, if it does not follow
     /// such requests (its kernel has only started, or is another one).
     /// </summary>
-    public void End()
+    /// <param name="patience">A time limit in place of the usual one.</param>
+    public void End(TimeSpan? patience = null)
     {
+        TimeSpan limit = patience ?? _stopTimeout;
         lock (_gate)
         {
             _isEnding = true;
@@ -88,14 +90,15 @@ internal sealed class MachineControl : IDisposable
                 return;
             }
 
-            if (_stopTimeout <= TimeSpan.Zero || !_run.Control.IsShutdownSupported)
+            if (limit <= TimeSpan.Zero || !_run.Control.IsShutdownSupported)
             {
                 _run.Domain.Stop();
                 return;
             }
 
             _run.Control.RequestShutdown(ShutdownRequest.PowerOff);
-            _timer ??= new Timer(_ => OnTimeout(), null, _stopTimeout, Timeout.InfiniteTimeSpan);
+            _timer?.Dispose();
+            _timer = new Timer(_ => OnTimeout(limit), null, limit, Timeout.InfiniteTimeSpan);
         }
     }
 
@@ -169,7 +172,7 @@ internal sealed class MachineControl : IDisposable
         return string.Create(CultureInfo.InvariantCulture, $"the guest may use {MemorySize.Format(bytes)} from now on");
     }
 
-    private void OnTimeout()
+    private void OnTimeout(TimeSpan limit)
     {
         lock (_gate)
         {
@@ -182,6 +185,6 @@ internal sealed class MachineControl : IDisposable
         }
 
         Notice?.Invoke(string.Create(
-            CultureInfo.InvariantCulture, $"the guest did not shut down within {_stopTimeout.TotalSeconds:0.###} s and was switched off"));
+            CultureInfo.InvariantCulture, $"the guest did not shut down within {limit.TotalSeconds:0.###} s and was switched off"));
     }
 }

@@ -1,3 +1,4 @@
+using CooperativeLinux.Commands;
 using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Devices.Xenbus;
 
@@ -12,8 +13,10 @@ internal sealed class MachineDevices : IDisposable
     /// <param name="context">The domain.</param>
     /// <param name="disks">The machine's disks.</param>
     /// <param name="network">What the guest is plugged into.</param>
-    public MachineDevices(MachineOptions options, DeviceContext context, MachineDisks disks, MachineNetwork network)
+    /// <param name="commands">Runs commands in the guest, or null.</param>
+    public MachineDevices(MachineOptions options, DeviceContext context, MachineDisks disks, MachineNetwork network, CommandChannel? commands)
     {
+        _devices.AddRange(commands?.CreateDevices(context) ?? []);
         _devices.AddRange(disks.CreateDevices(context));
         _devices.AddRange(network.CreateDevices(context));
         for (int i = 0; i < options.Shares.Count; i++)

@@ -1,3 +1,4 @@
+using CooperativeLinux.Commands;
 using CooperativeLinux.Configuration;
 using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Processor.Execution;
@@ -42,8 +43,19 @@ public sealed record MachineOptions
     /// </summary>
     public Stream? Output { get; init; }
 
+    /// <summary>
+    /// Whether the guest gets two more consoles, <c>/dev/hvc1</c> and <c>/dev/hvc2</c>, over which its agent runs commands
+    /// (<see cref="Machine.RunAsync(GuestCommand, CancellationToken)"/>). Guests of ours have the agent.
+    /// </summary>
+    public bool TakesCommands { get; init; } = true;
+
+    /// <summary>A path that names the machine for <see cref="Control.ControlClient"/>, in a folder that only its owner can use; null: it is controlled by
+    /// nobody outside this process.</summary>
+    public string? ControlPath { get; init; }
+
     /// <summary>The network.</summary>
     public NetworkSetting Network { get; init; } = new();
+
     /// <summary>Folders of the host that the guest can mount by their tags; needs a kernel with 9p over Xen.</summary>
     public IReadOnlyList<FileShareOptions> Shares { get; init; } = [];
 

@@ -1,3 +1,4 @@
+using CooperativeLinux.Commands;
 using CooperativeLinux.Devices.Console;
 using CooperativeLinux.Devices.Control;
 using CooperativeLinux.Devices.Xenbus;
@@ -29,6 +30,7 @@ internal sealed class MachineRun : IDisposable
         MachineOptions options,
         MachineDisks disks,
         MachineNetwork network,
+        CommandChannel? commands,
         KernelImage kernel,
         IReadOnlyList<Stream> initrd,
         IConsoleSink output,
@@ -88,7 +90,7 @@ internal sealed class MachineRun : IDisposable
             });
         Balancer = new MemoryBalancer(_domain, Store, options.LeastMemoryBytes);
         _sleepWatch = new HostSleepWatch(_domain.Clock, Control, options.WallClock);
-        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }, disks, network);
+        _devices = new MachineDevices(options, new DeviceContext(Store, _domain.Events, _domain.Grants) { Loggers = options.Loggers }, disks, network, commands);
         _domain.Load(layout, StorePort, ConsolePort);
     }
 

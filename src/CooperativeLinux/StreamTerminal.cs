@@ -1,9 +1,10 @@
+using CooperativeLinux.Devices.Console;
 using CooperativeLinux.Host.Terminals;
 
 namespace CooperativeLinux;
 
 /// <summary>A console that only writes, to a stream.</summary>
-internal sealed class StreamTerminal(Stream output) : ITerminal
+internal sealed class StreamTerminal(Stream output) : ITerminal, IConsoleSink
 {
     private readonly Lock _gate = new();
 
@@ -38,6 +39,8 @@ internal sealed class StreamTerminal(Stream output) : ITerminal
 
         return true;
     }
+
+    void IConsoleSink.Write(ReadOnlySpan<byte> bytes) => Write(bytes);
 
     public void Dispose()
     {

@@ -59,23 +59,61 @@ public sealed class MachineTests
                 Assert.Empty(create.Errors);
             }
 
+            string project = WriteProject(data);
             using Terminal terminal = new();
-            using Colinux colinux = Colinux.StartOn(terminal, "run", "test");
+            using Colinux colinux = Colinux.StartOnIn(terminal, project, "run", "test");
             (int position, _) = colinux.WaitFor("root@test:~# ");
             terminal.Type("systemctl is-system-running --wait; echo $(. /etc/os-release; echo $VERSION_CODENAME) $(file -b /usr/bin/true | cut -c1-3); dpkg --audit; echo don\"e\"\r"u8);
             (int end, _) = colinux.WaitFor("done\n", position);
             Assert.Contains($"running\n{release} ELF\ndone", colinux.Output[position..end], StringComparison.Ordinal);
+
+            // The network: what a developer does first in a new machine.
+            end = Do("apt-get -q update && apt-get -q -y install build-essential git");
+            end = Do("sed -i 's/^Types: deb$/Types: deb deb-src/' /etc/apt/sources.list.d/debian.sources && apt-get -q update");
+            end = Do("apt-get -q source zlib && cd zlib-*/ && ./configure && make && make test && cd");
+
+            // The current folder of the host is there, as in the default guest.
+            end = Do("cd /mnt/host && git init -q && git add . && git -c user.name=t -c user.email=t@example.org commit -q -m first && git clone -q /mnt/host /root/project && cd");
+            end = Do("make -C project && project/sum 40 2 && test $(project/sum 40 2) = 42");
+            Assert.True(Directory.Exists(Path.Combine(project, ".git")));
+            end = Do("test \"$(systemctl is-system-running)\" = running");
+
+            // Commands from outside while it runs in the foreground.
+            Assert.Equal((0, $"{release}\n", ""), Colinux.Run("exec", "test", "--", "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME"));
             terminal.Type("touch /root/kept; reboot\r"u8);
             (position, _) = colinux.WaitFor("reboot: Restarting system", end);
             (position, _) = colinux.WaitFor("root@test:~# ", position);
             terminal.Type("ls /root; poweroff\r"u8);
             Assert.Equal(0, colinux.WaitForExit());
             Assert.Contains("kept\n", colinux.Output[position..], StringComparison.Ordinal);
+
+            int Do(string commands)
+            {
+                // The status is computed, so that the echo of the line is not taken for it.
+                terminal.Type(System.Text.Encoding.ASCII.GetBytes($"{commands}; echo status-$((1000 + $?))\r"));
+                (int at, _) = colinux.WaitFor("status-1", end, TimeSpan.FromMinutes(30));
+                (int lineEnd, _) = colinux.WaitFor("\n", at);
+                Assert.True(colinux.Output[at..lineEnd] == "000\n", $"{commands}:\n{colinux.Output[end..]}");
+                return lineEnd;
+            }
         }
         finally
         {
             Environment.SetEnvironmentVariable("XDG_DATA_HOME", null);
             Directory.Delete(data, recursive: true);
         }
+    }
+
+    /// <summary>A program of several files, as a folder of the host.</summary>
+    private static string WriteProject(string data)
+    {
+        string folder = Directory.CreateDirectory(Path.Combine(data, "project")).FullName;
+        File.WriteAllText(Path.Combine(folder, "Makefile"), "sum: main.o add.o\n\t$(CC) -o $@ $^\nmain.o add.o: add.h\n");
+        File.WriteAllText(Path.Combine(folder, "add.h"), "int add(int a, int b);\n");
+        File.WriteAllText(Path.Combine(folder, "add.c"), "#include \"add.h\"\nint add(int a, int b) { return a + b; }\n");
+        File.WriteAllText(
+            Path.Combine(folder, "main.c"),
+            "#include <stdio.h>\n#include <stdlib.h>\n#include \"add.h\"\nint main(int n, char **a) { printf(\"%d\\n\", add(atoi(a[1]), atoi(a[n - 1]))); return 0; }\n");
+        return folder;
     }
 }

@@ -32,7 +32,7 @@ public sealed class ShareTests : IDisposable
         Assert.SkipUnless(kernel == "6.1-generic" || TestScale.IsThorough, $"only with {TestScale.Variable} of 2 or more");
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs a Linux host");
         int seed = Environment.TickCount;
-        MakeTree(Path.Combine(_folder, "tree"), new Random(seed));
+        RandomTree.Make(Path.Combine(_folder, "tree"), new Random(seed));
         File.CreateSymbolicLink(Path.Combine(_folder, "escape"), Path.Combine(_top, "secret"));
         MakeHugeFolder(TestScale.IsThorough ? 100_000 : 10_000);
         using (Process process = Process.Start("mkfifo", [Path.Combine(_folder, "hostpipe")]))
@@ -62,7 +62,7 @@ public sealed class ShareTests : IDisposable
         TestContext.Current.SendDiagnosticMessage(colinux.Output);
         Assert.Equal(15, colinux.Output.Split('\n').Count(line => line.StartsWith("ok ", StringComparison.Ordinal)));
         Assert.DoesNotContain("FAILED", colinux.Output, StringComparison.Ordinal);
-        Assert.Equal(Describe("tree"), Describe("back"));
+        Assert.Equal(RandomTree.Describe(Path.Combine(_folder, "tree")), RandomTree.Describe(Path.Combine(_folder, "back")));
         Assert.Equal(["secret", "shared"], Directory.EnumerateFileSystemEntries(_top).Select(Path.GetFileName).Order());
         Assert.Equal("secret", File.ReadAllText(Path.Combine(_top, "secret")));
     }
@@ -110,47 +110,6 @@ public sealed class ShareTests : IDisposable
         using Colinux colinux = Colinux.StartIn(_folder, "run", "-k", "6.1-cloud");
         colinux.WaitFor("This kernel has no 9p, so no folder of the host is here");
         colinux.WaitFor(Colinux.Prompt);
-    }
-
-    /// <summary>Files of many sizes, with odd names, permissions and times, and links.</summary>
-    private static void MakeTree(string top, Random random)
-    {
-        Directory.CreateDirectory(top);
-        File.WriteAllText(Path.Combine(top, "plain"), "text");
-        File.SetLastWriteTimeUtc(Path.Combine(top, "plain"), DateTime.UnixEpoch.AddDays(1));
-        for (int i = 0; i < 150; i++)
-        {
-            string folder = Path.Combine(top, $"folder {i % 7}", $"ünï {i % 3}");
-            Directory.CreateDirectory(folder);
-            string path = Path.Combine(folder, $"file {i} 文🙂");
-            byte[] content = new byte[random.Next(4) == 0 ? random.Next(700_000) : random.Next(5000)];
-            random.NextBytes(content);
-            File.WriteAllBytes(path, content);
-
-            // Whole seconds, since Linux's 9p cuts the times that are set.
-            File.SetLastWriteTimeUtc(path, DateTime.UnixEpoch.AddSeconds(random.Next()));
-            if (!OperatingSystem.IsWindows())
-            {
-                File.SetUnixFileMode(path, (UnixFileMode)(random.Next(0b1_000_000) << 3 | 0b100_000_000));
-            }
-
-            File.CreateSymbolicLink(path + ".link", random.Next(2) == 0 ? Path.GetFileName(path) : "/no/such/file");
-        }
-    }
-
-    /// <summary>Each path with permissions, time, and content or target, as the host sees it.</summary>
-    private string Describe(string folder)
-    {
-        ProcessStartInfo start = new("sh", ["-c", "find . -type f -exec stat -c '%n %A %y' {} + -exec sha256sum {} + -o -type l -printf '%p %l\\n' -o -printf '%p %M\\n' | LC_ALL=C sort"])
-        {
-            RedirectStandardOutput = true,
-            WorkingDirectory = Path.Combine(_folder, folder),
-        };
-        using Process process = Process.Start(start)!;
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        Assert.True(output.Split('\n').Length > 400, output);
-        return output;
     }
 
     private void MakeHugeFolder(int count)

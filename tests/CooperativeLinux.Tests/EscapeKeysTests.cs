@@ -28,7 +28,7 @@ public sealed class EscapeKeysTests
     [Fact]
     public void Help_EveryCommand_IsNamed()
     {
-        Assert.All((string[])["s", "r", "q", "x", "m", "t", "?"], key => Assert.Contains($"Ctrl-] {key} ", EscapeKeys.Help, StringComparison.Ordinal));
+        Assert.All((string[])["s", "r", "q", "x", "m", "t", "d", "?"], key => Assert.Contains($"Ctrl-] {key} ", new EscapeKeys(canDetach: true).Help, StringComparison.Ordinal));
     }
 
     private static string Run(string typed, int pieceLength)

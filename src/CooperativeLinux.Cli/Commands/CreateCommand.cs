@@ -105,6 +105,14 @@ internal sealed class CreateCommand
             Mirror = parsed.GetValue(_mirror),
         };
         MachineStore store = MachineStore.ForUser();
+        if (OperatingSystem.IsWindows())
+        {
+            throw new UserException(
+                ExitCode.Failed,
+                "machines are made with Debian's apt, which Windows does not have: "
+                + $"run 'colinux create {name}' on a Debian machine, and copy its folder ~/.local/share/colinux/machines/{name} to {store.Get(name).Path}");
+        }
+
         MachineFolder machine = store.Begin(name);
         bool isReady = false;
         try

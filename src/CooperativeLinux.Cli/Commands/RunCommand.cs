@@ -8,6 +8,7 @@ using CooperativeLinux.Guests.Kernels;
 using CooperativeLinux.Guests.Machines;
 using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
+using CooperativeLinux.Host.Processes;
 using CooperativeLinux.Processor.Execution;
 
 namespace CooperativeLinux.Cli.Commands;
@@ -71,7 +72,7 @@ internal sealed class RunCommand
         HelpName = DiskOption.Syntax,
         AllowMultipleArgumentsPerToken = false,
         Arity = ArgumentArity.OneOrMore,
-        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there)",
+        Description = "A disk: a raw file or block device, as /dev/xvda and so on; may be given several times. ro: not to be written; overlay: what the guest writes goes to that file (made if it is not there); name: its name in the guest",
         CustomParser = result =>
         {
             List<DiskOption> disks = [];
@@ -158,13 +159,45 @@ internal sealed class RunCommand
         _runMachine = runMachine;
     }
 
-    /// <summary>Creates the command.</summary>
+    /// <summary>Creates <c>run</c>.</summary>
     /// <param name="error">Receives messages.</param>
     /// <param name="runMachine">Runs a machine from start to end.</param>
     public static Command Create(TextWriter error, Func<MachineOptions, CancellationToken, Task<MachineResult>> runMachine)
     {
         RunCommand run = new(error, runMachine);
-        run._name.Validators.Add(result =>
+        Command command = run.CreateCommand("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without a name and options: Debian's kernel with a small guest, and the current folder in it.");
+        command.SetAction(run.RunAsync);
+        return command;
+    }
+
+    /// <summary>Creates <c>start</c>.</summary>
+    /// <param name="error">Receives messages.</param>
+    public static Command CreateStart(TextWriter error)
+    {
+        RunCommand start = new(error, Machine.RunAsync);
+        start._name.Arity = ArgumentArity.ExactlyOne;
+        start._name.Description = "A machine made with 'create'";
+        Command command = start.CreateCommand("start", "Starts a machine in the background, for 'attach', 'exec', 'logs' and 'stop'. It takes the options of 'run', and shares only the folders that are named.");
+        command.Options.Remove(start._log);
+        command.SetAction(start.StartAsync);
+        return command;
+    }
+
+    /// <summary>Creates the command that is the process of a machine in the background.</summary>
+    /// <param name="output">Told when the machine runs.</param>
+    /// <param name="error">Receives messages until then.</param>
+    public static Command CreateSupervise(TextWriter output, TextWriter error)
+    {
+        RunCommand supervise = new(error, Machine.RunAsync);
+        Command command = supervise.CreateCommand(StartCommand.SuperviseName, "The process of a machine that was started with 'start'.");
+        command.Hidden = true;
+        command.SetAction((parsed, cancellationToken) => supervise.SuperviseAsync(parsed, output, cancellationToken));
+        return command;
+    }
+
+    private Command CreateCommand(string name, string description)
+    {
+        _name.Validators.Add(result =>
         {
             // What is no option of ours is taken for the name.
             string name = result.Tokens[0].Value;
@@ -177,25 +210,24 @@ internal sealed class RunCommand
                 result.AddError($"'{name}' is no name of a machine");
             }
         });
-        Command command = new("run", "Starts a guest in the foreground, with its console on the terminal (Ctrl-] ? for help, Ctrl-] q to end it). Without a name and options: Debian's kernel with a small guest, and the current folder in it.")
+        Command command = new(name, description)
         {
-            run._name,
-            run._kernel,
-            run._initrd,
-            run._append,
-            run._noDefaultAppend,
-            run._memory,
-            run._disk,
-            run._shares.Share,
-            run._shares.NoShare,
-            run._log,
-            run._stopTimeout,
-            run._trace,
-            run._verify,
-            run._mirror,
+            _name,
+            _kernel,
+            _initrd,
+            _append,
+            _noDefaultAppend,
+            _memory,
+            _disk,
+            _shares.Share,
+            _shares.NoShare,
+            _log,
+            _stopTimeout,
+            _trace,
+            _verify,
+            _mirror,
         };
-        run._network.AddTo(command);
-        command.SetAction(run.RunAsync);
+        _network.AddTo(command);
         return command;
     }
 
@@ -203,6 +235,10 @@ internal sealed class RunCommand
     {
         return Enum.GetNames<TraceSubjects>().Where(name => name != nameof(TraceSubjects.None)).Select(name => name.ToLowerInvariant());
     }
+
+    // Windows has no such variable; its consoles are terminals of this type.
+    private static string? TerminalType() =>
+        Environment.GetEnvironmentVariable("TERM") ?? (OperatingSystem.IsWindows() ? "xterm-256color" : null);
 
     private static void CheckReadable(string path, string what)
     {
@@ -236,12 +272,46 @@ internal sealed class RunCommand
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
     {
-        MachineOptions options = await CreateOptionsAsync(WithMachine(parsed), cancellationToken).ConfigureAwait(false);
+        MachineOptions options = await CreateOptionsAsync(WithMachine(parsed), isFolderShared: true, cancellationToken).ConfigureAwait(false);
 
         // The one place where the command meets the machine. The console belongs to the machine from here on.
         MachineResult result = await _runMachine(options, cancellationToken).ConfigureAwait(false);
-        return (int)Report(result);
+        return (int)Report(result, _error);
     }
+
+    private async Task<int> StartAsync(ParseResult parsed, CancellationToken cancellationToken)
+    {
+        MachineFolder machine = MachineCommands.Find(MachineStore.ForUser(), parsed.GetValue(_name)!);
+
+        // What is wrong with the configuration is better said before there is another process.
+        _ = WithMachine(parsed);
+        return (int)await StartCommand.StartAsync(machine, OwnTokens(parsed), _error, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<int> SuperviseAsync(ParseResult parsed, TextWriter output, CancellationToken cancellationToken)
+    {
+        HostProcess.Detach();
+        MachineOptions options = await CreateOptionsAsync(WithMachine(parsed), isFolderShared: false, cancellationToken).ConfigureAwait(false);
+        MachineFolder folder = MachineCommands.Find(MachineStore.ForUser(), parsed.GetValue(_name)!);
+        RotatingLog log = new(folder.ConsoleLogPath);
+        await using (log.ConfigureAwait(false))
+        {
+            // Nobody reads standard error from the moment the machine runs.
+            TextWriter messages = TextWriter.Synchronized(new StreamWriter(log) { AutoFlush = true, NewLine = "\r\n" });
+            Machine machine = await Machine.StartAsync(options with { Output = log, Loggers = WarningLoggers.For(messages) }, cancellationToken).ConfigureAwait(false);
+            await using (machine.ConfigureAwait(false))
+            {
+                await output.WriteLineAsync(StartCommand.Running).ConfigureAwait(false);
+                await output.FlushAsync(cancellationToken).ConfigureAwait(false);
+                using CancellationTokenRegistration stop = cancellationToken.Register(() => machine.ShutDownAsync(CancellationToken.None));
+                MachineResult result = await machine.Completion.ConfigureAwait(false);
+                return (int)Report(result, messages);
+            }
+        }
+    }
+
+    private static IEnumerable<string> OwnTokens(ParseResult parsed) =>
+        parsed.Tokens.SkipWhile(token => token.Value != parsed.CommandResult.Command.Name).Skip(1).Select(token => token.Value);
 
     /// <summary>Adds the options in the configuration of the machine that is named.</summary>
     private ParseResult WithMachine(ParseResult parsed)
@@ -255,25 +325,25 @@ internal sealed class RunCommand
         MachineFolder machine = MachineCommands.Find(MachineStore.ForUser(), name);
         ParserConfiguration configuration = new() { ResponseFileTokenReplacer = null };
         ParseResult whole = command.Parse(
-            [.. MachineConfiguration.Read(machine, command, parsed), .. parsed.Tokens.SkipWhile(token => token.Value != command.Name).Skip(1).Select(token => token.Value)],
+            [.. MachineConfiguration.Read(machine, command, parsed), .. OwnTokens(parsed)],
             configuration);
         return whole.Errors.Count == 0
             ? whole
             : throw new UserException(ExitCode.Usage, $"{machine.ConfigurationPath}: {whole.Errors[0].Message}");
     }
 
-    private ExitCode Report(MachineResult result)
+    private static ExitCode Report(MachineResult result, TextWriter error)
     {
         switch (result.End)
         {
             case MachineEnd.Panic:
-                ErrorReport.Write(_error, $"the guest's kernel panicked: {result.Reason ?? "no reason given"}");
+                ErrorReport.Write(error, $"the guest's kernel panicked: {result.Reason ?? "no reason given"}");
                 return ExitCode.GuestPanic;
             case MachineEnd.Crash:
-                ErrorReport.Write(_error, $"the guest crashed: {result.Reason ?? "no reason given"}");
+                ErrorReport.Write(error, $"the guest crashed: {result.Reason ?? "no reason given"}");
                 if (result.Details is string details)
                 {
-                    _error.WriteLine(details);
+                    error.WriteLine(details);
                 }
 
                 return ExitCode.GuestCrash;
@@ -282,8 +352,9 @@ internal sealed class RunCommand
         }
     }
 
-    private async Task<MachineOptions> CreateOptionsAsync(ParseResult parsed, CancellationToken cancellationToken)
+    private async Task<MachineOptions> CreateOptionsAsync(ParseResult parsed, bool isFolderShared, CancellationToken cancellationToken)
     {
+        MachineFolder? machine = parsed.GetValue(_name) is string name ? MachineStore.ForUser().Get(name) : null;
         string kernelText = parsed.GetValue(_kernel) ?? GuestOptions.DefaultFlavour.Name;
         string[] initrds = parsed.GetValue(_initrd) ?? [];
         foreach (string initrd in initrds)
@@ -305,18 +376,18 @@ internal sealed class RunCommand
 
             // Words that come later win, so the user's own root does.
             kernelPath = null;
-            shares = _shares.Choose(parsed, flavour: null);
+            shares = _shares.Choose(parsed, flavour: null, isFolderShared && machine is not null);
             appended = [$"root=/dev/{disks[0].Name ?? "xvda"} ro", .. appended];
         }
         else if (File.Exists(kernelText) || !KernelFlavour.TryParse(kernelText, out KernelFlavour flavour))
         {
             CheckReadable(kernelText, "kernel");
             kernelPath = Path.GetFullPath(kernelText);
-            shares = _shares.Choose(parsed, flavour: null);
+            shares = _shares.Choose(parsed, flavour: null, isFolderShared: false);
         }
         else
         {
-            shares = _shares.Choose(parsed, flavour);
+            shares = _shares.Choose(parsed, flavour, isFolderShared && !flavour.IsCloud);
             GuestCache cache = GuestCache.ForUser();
             AptSourceChoice sources = AptSourceChoice.OfMirror(parsed.GetValue(_mirror));
             using GuestProgressLine? progress = GuestProgressLine.ForStandardError();
@@ -341,8 +412,8 @@ internal sealed class RunCommand
             InitrdPaths = [.. initrdPaths.Select(Path.GetFullPath)],
             CommandLine = KernelCommandLine.Create(
                 withDefaults,
-                Environment.GetEnvironmentVariable("TERM"),
-                [.. withDefaults ? ShareOptions.CommandLine(shares) : [], .. withDefaults && memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(), .. appended]),
+                TerminalType(),
+                [.. withDefaults ? ForDevices(shares, disks, memory) : [], .. appended]),
             Shares = shares,
             MemoryBytes = memory.Most,
             LeastMemoryBytes = memory.IsElastic ? memory.Least : null,
@@ -353,6 +424,15 @@ internal sealed class RunCommand
             Loggers = WarningLoggers.For(_error),
             Processor = new ProcessorOptions { Verify = parsed.GetValue(_verify) },
             Network = _network.Read(parsed),
+            ControlPath = machine?.ControlPath,
+            TakesCommands = machine is not null,
         };
     }
+
+    private static IEnumerable<string> ForDevices(IReadOnlyList<FileShareOptions> shares, IReadOnlyList<DiskOption> disks, MemoryRange memory) =>
+    [
+        .. ShareOptions.CommandLine(shares),
+        .. disks.Count > 0 ? [KernelCommandLine.Disks] : Array.Empty<string>(),
+        .. memory.IsElastic ? [KernelCommandLine.Elastic] : Array.Empty<string>(),
+    ];
 }

@@ -51,8 +51,9 @@ internal sealed class ShareOptions
     /// <summary>The folders to share.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="flavour">The kernel, or null for a file, of which nothing is known.</param>
+    /// <param name="isFolderShared">Whether the current folder is shared when nothing else is said.</param>
     /// <exception cref="UserException">The options do not go together, or the kernel has no 9p.</exception>
-    public IReadOnlyList<FileShareOptions> Choose(ParseResult parsed, KernelFlavour? flavour)
+    public IReadOnlyList<FileShareOptions> Choose(ParseResult parsed, KernelFlavour? flavour, bool isFolderShared)
     {
         FileShareOptions[] shares = parsed.GetValue(Share) ?? [];
         if (shares.Length > 0 && parsed.GetValue(NoShare))
@@ -65,7 +66,7 @@ internal sealed class ShareOptions
             throw new UserException(ExitCode.Usage, $"the kernel {flavour} has no 9p, so it cannot use --share; the generic kernels can, such as {GuestOptions.DefaultFlavour}");
         }
 
-        bool isDefault = shares.Length == 0 && !parsed.GetValue(NoShare) && flavour is { IsCloud: false };
+        bool isDefault = shares.Length == 0 && !parsed.GetValue(NoShare) && isFolderShared;
         return isDefault && CurrentFolder() is string folder ? [new FileShareOptions(folder, DefaultTag)] : shares;
     }
 

@@ -7,7 +7,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace CooperativeLinux.Devices.Console;
 
 /// <summary>
-/// Backend of the primary console (hvc0). A thread of its own drains the guest's output as soon as it is announced, since
+/// Backend of a console: the primary one (hvc0), or a further one (<see cref="SecondaryConsole"/>). A thread of its own drains the guest's output as soon as it is announced, since
 /// the guest waits for room with a lock held, and feeds input as fast as the guest takes it. Any thread may call it.
 /// </summary>
 public sealed class ConsoleBackend : IDisposable
@@ -43,12 +43,18 @@ public sealed class ConsoleBackend : IDisposable
     /// <param name="logger">Told once when the guest breaks the protocol.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such frame.</exception>
     public ConsoleBackend(GuestMemory memory, ulong frame, EventChannels events, IConsoleSink? sink = null, int scrollbackSize = 256 * 1024, ILogger? logger = null)
+        : this(EmptyPage(memory, frame), wake => events.AllocateHostPort(wake), sink, scrollbackSize, logger)
     {
-        if (!GuestPages.TryCreate(memory, [frame], out GuestPages? page))
-        {
-            throw new ArgumentOutOfRangeException(nameof(frame), frame, "The guest has no such frame.");
-        }
+    }
 
+    /// <summary>Serves a ring that the guest has made.</summary>
+    /// <param name="page">The ring's page.</param>
+    /// <param name="openChannel">Opens the event channel; told what to do when the guest notifies.</param>
+    /// <param name="sink">Where output goes, or null.</param>
+    /// <param name="scrollbackSize">Bytes of output kept.</param>
+    /// <param name="logger">Told once when the guest breaks the protocol.</param>
+    internal ConsoleBackend(GuestPages page, Func<Action, HostChannel> openChannel, IConsoleSink? sink, int scrollbackSize, ILogger? logger)
+    {
         _logger = logger ?? NullLogger.Instance;
         Scrollback = new Scrollback(scrollbackSize);
         if (sink is not null)
@@ -56,9 +62,8 @@ public sealed class ConsoleBackend : IDisposable
             _sinks.Add(sink);
         }
 
-        page.CopyFrom(0, new byte[page.Length]);
         _ring = new ConsoleRing(page);
-        _channel = events.AllocateHostPort(() => _wake.Set());
+        _channel = openChannel(() => _wake.Set());
         _thread = new Thread(Serve) { IsBackground = true, Name = "console" };
         _thread.Start();
     }
@@ -133,6 +138,17 @@ public sealed class ConsoleBackend : IDisposable
             _thread.Join();
             _channel.Dispose();
         }
+    }
+
+    private static GuestPages EmptyPage(GuestMemory memory, ulong frame)
+    {
+        if (!GuestPages.TryCreate(memory, [frame], out GuestPages? page))
+        {
+            throw new ArgumentOutOfRangeException(nameof(frame), frame, "The guest has no such frame.");
+        }
+
+        page.CopyFrom(0, new byte[page.Length]);
+        return page;
     }
 
     private static TaskCompletionSource NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);

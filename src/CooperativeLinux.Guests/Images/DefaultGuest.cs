@@ -45,11 +45,13 @@ public sealed class DefaultGuest
     public async Task<string> GetBaseAsync(
         IProgress<GuestProgress>? progress = null, CancellationToken cancellationToken = default)
     {
-        string path = _cache.PathOf("images", $"default-{InitLayer.Fingerprint(Greeting)}.cpio");
-        if (File.Exists(path))
+        string name = $"default-{InitLayer.Fingerprint(Greeting)}.cpio";
+        if (_cache.Find("images", name) is string present)
         {
-            return path;
+            return present;
         }
+
+        string path = _cache.PathOf("images", name);
 
         using IDisposable cacheLock = await _cache.LockAsync(progress, cancellationToken).ConfigureAwait(false);
         if (File.Exists(path))

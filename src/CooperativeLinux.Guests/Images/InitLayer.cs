@@ -19,7 +19,7 @@ internal static class InitLayer
     /// <summary>A short text that differs between versions of what this class puts into an image.</summary>
     public static string Fingerprint(params ReadOnlySpan<string> more)
     {
-        string text = string.Join('\0', [Format, Script("init.sh"), Script("poweroff.sh"), Script("udhcpc.sh"), Script("memory.sh"), .. more]);
+        string text = string.Join('\0', [Format, Script("init.sh"), Script("poweroff.sh"), Script("udhcpc.sh"), Script("memory.sh"), Script("agent.sh"), .. more]);
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..16];
     }
 
@@ -62,6 +62,7 @@ internal static class InitLayer
         tree.AddText("init", Script("init.sh"), 0b111_101_101);
         tree.AddText("colinux/udhcpc.sh", Script("udhcpc.sh"), 0b111_101_101);
         tree.AddText("colinux/memory.sh", Script("memory.sh"), 0b111_101_101);
+        tree.AddText("colinux/agent.sh", Script("agent.sh"), 0b111_101_101);
         foreach (string name in (string[])["poweroff", "reboot", "halt"])
         {
             AddMissing("usr/sbin/" + name, Script("poweroff.sh"), 0b111_101_101);

@@ -40,13 +40,13 @@ public sealed class RootImageBuilder
     {
         ArgumentNullException.ThrowIfNull(options);
         string[] wanted = [.. BasicPackages, .. options.IncludesEssential ? (string[])["?essential"] : [], .. options.Packages.Order(StringComparer.Ordinal)];
-        string path = _cache.PathOf(
-            "images", $"root-{InitLayer.Fingerprint([Format, .. wanted])}.cpio{(options.IsCompressed ? ".gz" : "")}");
-        if (File.Exists(path))
+        string name = $"root-{InitLayer.Fingerprint([Format, .. wanted])}.cpio{(options.IsCompressed ? ".gz" : "")}";
+        if (_cache.Find("images", name) is string present)
         {
-            return path;
+            return present;
         }
 
+        string path = _cache.PathOf("images", name);
         using IDisposable cacheLock = await _cache.LockAsync(progress, cancellationToken).ConfigureAwait(false);
         if (File.Exists(path))
         {

@@ -7,6 +7,8 @@ namespace CooperativeLinux.Guests.Kernels;
 /// <summary>Stock Debian kernels, fetched once and kept in the cache.</summary>
 public sealed partial class KernelStore
 {
+    private const string KernelsFolder = "kernels";
+
     private readonly GuestCache _cache;
     private readonly AptSourceChoice _sources;
 
@@ -48,18 +50,20 @@ public sealed partial class KernelStore
         return await FetchAsync(flavour, isListRenewed: true, progress, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>The kernel of that flavour that is in the cache, or null. Does no more than read a small file.</summary>
+    /// <summary>The kernel of that flavour that is in the cache or came with the program, or null. Does no more than read a small file.</summary>
     public Kernel? Find(KernelFlavour flavour)
     {
         ArgumentNullException.ThrowIfNull(flavour);
-        string current = CurrentPath(flavour);
-        if (!File.Exists(current))
+        foreach (string folder in _cache.Folders)
         {
-            return null;
+            string current = Path.Combine(folder, KernelsFolder, flavour.Name);
+            if (File.Exists(current) && KernelOf(folder, File.ReadAllText(current).Trim()) is var kernel && File.Exists(kernel.VmlinuzPath))
+            {
+                return kernel;
+            }
         }
 
-        Kernel kernel = KernelOf(File.ReadAllText(current).Trim());
-        return File.Exists(kernel.VmlinuzPath) ? kernel : null;
+        return null;
     }
 
     /// <summary>
@@ -75,14 +79,9 @@ public sealed partial class KernelStore
         return match.Success ? $"{match.Groups[1].Value}={match.Groups[2].Value}" : null;
     }
 
-    private string CurrentPath(KernelFlavour flavour)
+    private static Kernel KernelOf(string folder, string release)
     {
-        return _cache.PathOf("kernels", flavour.Name);
-    }
-
-    private Kernel KernelOf(string release)
-    {
-        return new Kernel(release, _cache.PathOf("kernels", "by-release", release));
+        return new Kernel(release, Path.Combine(folder, KernelsFolder, "by-release", release));
     }
 
     private async Task<Kernel> FetchAsync(
@@ -103,13 +102,13 @@ public sealed partial class KernelStore
         }
 
         string release = package.Split('=')[0]["linux-image-".Length..];
-        Kernel kernel = KernelOf(release);
+        Kernel kernel = KernelOf(_cache.Root, release);
         if (!File.Exists(kernel.VmlinuzPath))
         {
             await UnpackAsync(apt, package, kernel, progress, cancellationToken).ConfigureAwait(false);
         }
 
-        _cache.PublishText(release + "\n", CurrentPath(flavour));
+        _cache.PublishText(release + "\n", _cache.PathOf(KernelsFolder, flavour.Name));
         return kernel;
     }
 

@@ -50,11 +50,13 @@ public sealed class ModuleArchive
         ArgumentNullException.ThrowIfNull(kernel);
         ArgumentNullException.ThrowIfNull(modules);
         byte[] key = Encoding.UTF8.GetBytes(Format + "\0" + string.Join('\0', modules));
-        string path = _cache.PathOf("images", $"modules-{kernel.Release}-{Convert.ToHexStringLower(SHA256.HashData(key))[..16]}.cpio");
-        if (File.Exists(path))
+        string name = $"modules-{kernel.Release}-{Convert.ToHexStringLower(SHA256.HashData(key))[..16]}.cpio";
+        if (_cache.Find("images", name) is string present)
         {
-            return path;
+            return present;
         }
+
+        string path = _cache.PathOf("images", name);
 
         using IDisposable cacheLock = await _cache.LockAsync(progress, cancellationToken).ConfigureAwait(false);
         if (!File.Exists(path))

@@ -63,6 +63,24 @@ internal static class DebianRootFiles
             WantedBy=multi-user.target
 
             """);
+        tree.AddText("usr/local/lib/colinux/agent.sh", InitLayer.Script("agent.sh"), Executable);
+        tree.AddText(
+            "etc/systemd/system/colinux-agent.service",
+            """
+            [Unit]
+            Description=Run commands of the host
+            ConditionPathExists=/dev/hvc1
+
+            [Service]
+            ExecStart=/bin/sh /usr/local/lib/colinux/agent.sh
+            Environment=HOME=/root USER=root LOGNAME=root SHELL=/bin/bash
+            WorkingDirectory=/root
+            TasksMax=infinity
+
+            [Install]
+            WantedBy=multi-user.target
+
+            """);
         AddSources(tree, sources);
         return tree;
     }

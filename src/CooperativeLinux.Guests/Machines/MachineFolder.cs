@@ -14,6 +14,12 @@ public sealed record MachineFolder(string Name, string Path)
     /// <summary>The machine's disk.</summary>
     public string DiskPath => System.IO.Path.Combine(Path, DiskName);
 
+    /// <summary>Where a running machine is controlled.</summary>
+    public string ControlPath => System.IO.Path.Combine(Path, "control");
+
+    /// <summary>What a machine in the background writes to its console.</summary>
+    public string ConsoleLogPath => System.IO.Path.Combine(Path, "console.log");
+
     /// <summary>Name of the disk in the folder.</summary>
     public static string DiskName => "disk.img";
 

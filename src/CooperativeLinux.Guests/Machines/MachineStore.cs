@@ -6,6 +6,9 @@ namespace CooperativeLinux.Guests.Machines;
 /// <summary>The user's machines. What has its final name is complete: a machine is made under a temporary name and renamed.</summary>
 public sealed class MachineStore
 {
+    /// <summary>The variable that names the folder for data of the user's programs.</summary>
+    public const string DataVariable = "XDG_DATA_HOME";
+
     // Followed by the machine's name, a hyphen and the number of the process that works on it.
     private const string TemporaryPrefix = ".new-", RemovedPrefix = ".old-";
 
@@ -19,13 +22,13 @@ public sealed class MachineStore
     }
 
     /// <summary>
-    /// The user's machines: <c>$XDG_DATA_HOME/colinux/machines</c>, by default <c>~/.local/share/colinux/machines</c> (XDG Base
-    /// Directory Specification; a relative value of the variable counts as unset).
+    /// The user's machines: <c>$XDG_DATA_HOME/colinux/machines</c>, by default <c>~/.local/share/colinux/machines</c> (on Windows
+    /// <c>%LOCALAPPDATA%\colinux\machines</c>; XDG Base Directory Specification; a relative value of the variable counts as unset).
     /// </summary>
     /// <exception cref="GuestBuildException">The user has no home folder.</exception>
     public static MachineStore ForUser()
     {
-        string? data = Environment.GetEnvironmentVariable("XDG_DATA_HOME");
+        string? data = Environment.GetEnvironmentVariable(DataVariable);
         if (string.IsNullOrEmpty(data) || !Path.IsPathRooted(data))
         {
             data = Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify);

@@ -55,6 +55,13 @@ public sealed class AptWorkspace
             return;
         }
 
+        if (OperatingSystem.IsWindows())
+        {
+            throw new GuestBuildException(
+                "kernels and guests are made with Debian's apt, which Windows does not have: "
+                + $"run the same command on a Debian machine, and copy the folders kernels and images of its ~/.cache/colinux into {_cache.Root}");
+        }
+
         string sources = string.Join('\n', (await _choice.ReadAsync(cancellationToken).ConfigureAwait(false)).Select(s => s.ToDeb822()));
         bool isFresh = !isListRenewed
             && File.Exists(StampPath)

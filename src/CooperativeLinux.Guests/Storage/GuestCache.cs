@@ -9,27 +9,37 @@ public sealed class GuestCache
     private const string TemporaryPrefix = ".tmp-";
     private static readonly TimeSpan LockRetryDelay = TimeSpan.FromMilliseconds(100);
 
+    private readonly string[] _folders;
+
     /// <summary>Uses the given folder, which is created when first needed.</summary>
-    public GuestCache(string root)
+    /// <param name="root">The folder.</param>
+    /// <param name="bundle">A folder of the same form that is only read, for what the cache does not have; null for none.</param>
+    public GuestCache(string root, string? bundle = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
         Root = Path.GetFullPath(root);
+        _folders = bundle is null ? [Root] : [Root, Path.GetFullPath(bundle)];
     }
 
     /// <summary>The absolute path of the folder.</summary>
     public string Root { get; }
 
+    /// <summary>Where to look for what is there: the cache, then what came with the program.</summary>
+    public IReadOnlyList<string> Folders => _folders;
+
     /// <summary>
-    /// The user's cache: <c>$XDG_CACHE_HOME/colinux</c>, by default <c>~/.cache/colinux</c>
-    /// (XDG Base Directory Specification; a relative value of the variable counts as unset).
+    /// The user's cache: <c>$XDG_CACHE_HOME/colinux</c>, by default <c>~/.cache/colinux</c> (XDG Base Directory Specification; a
+    /// relative value of the variable counts as unset), on Windows <c>%LOCALAPPDATA%\colinux</c>; and the folder <c>guest</c>
+    /// beside the program, which packages of it have (docs/windows.md).
     /// </summary>
     /// <exception cref="GuestBuildException">The user has no home folder.</exception>
     public static GuestCache ForUser()
     {
+        string bundle = Path.Combine(AppContext.BaseDirectory, "guest");
         string? cacheHome = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
         if (!string.IsNullOrEmpty(cacheHome) && Path.IsPathRooted(cacheHome))
         {
-            return new GuestCache(Path.Combine(cacheHome, "colinux"));
+            return new GuestCache(Path.Combine(cacheHome, "colinux"), bundle);
         }
 
         string home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
@@ -40,13 +50,29 @@ public sealed class GuestCache
 
         return new GuestCache(OperatingSystem.IsWindows()
             ? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "colinux")
-            : Path.Combine(home, ".cache", "colinux"));
+            : Path.Combine(home, ".cache", "colinux"), bundle);
     }
 
     /// <summary>The absolute path of something in the cache.</summary>
     public string PathOf(params ReadOnlySpan<string> parts)
     {
         return Path.Combine([Root, .. parts]);
+    }
+
+    /// <summary>The absolute path of a file that is there: in the cache, or else in what came with the program.</summary>
+    /// <returns>Null if neither has it.</returns>
+    public string? Find(params ReadOnlySpan<string> parts)
+    {
+        foreach (string folder in _folders)
+        {
+            string path = Path.Combine([folder, .. parts]);
+            if (File.Exists(path))
+            {
+                return path;
+            }
+        }
+
+        return null;
     }
 
     /// <summary>

@@ -24,6 +24,10 @@ internal abstract class HostPlatform
             : throw new PlatformNotSupportedException("Cooperative Linux runs on Linux and Windows.");
     }
 
+    /// <summary>Whether this process, as it was started, can run guests.</summary>
+    /// <returns>One line that says what is in the way, null if nothing is.</returns>
+    public abstract string? CheckProcess();
+
     /// <summary>See <see cref="HostAllocation.AllocateSparse"/>; the size is positive.</summary>
     public abstract HostAllocation AllocateSparse(ulong size);
 
@@ -41,4 +45,7 @@ internal abstract class HostPlatform
 
     /// <summary>See <see cref="DiskFile.Open"/>, and for a new one <see cref="DiskFile.Create"/>.</summary>
     public abstract DiskFile OpenDisk(string path, bool isWritable, bool isNew);
+
+    /// <summary>See <see cref="Processes.HostProcess.Detach"/>.</summary>
+    public abstract void DetachProcess();
 }

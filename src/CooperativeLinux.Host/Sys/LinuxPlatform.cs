@@ -15,6 +15,9 @@ namespace CooperativeLinux.Host.Sys;
 internal sealed class LinuxPlatform : HostPlatform
 {
     /// <inheritdoc/>
+    public override string? CheckProcess() => null;
+
+    /// <inheritdoc/>
     public override HostAllocation AllocateSparse(ulong size) => new LinuxHostAllocation(size);
 
     /// <inheritdoc/>
@@ -31,4 +34,13 @@ internal sealed class LinuxPlatform : HostPlatform
 
     /// <inheritdoc/>
     public override DiskFile OpenDisk(string path, bool isWritable, bool isNew) => LinuxDiskFile.Open(path, isWritable, isNew);
+
+    /// <inheritdoc/>
+    public override void DetachProcess()
+    {
+        if (LinuxProcessCalls.CreateSession() < 0)
+        {
+            throw HostCallException.FromLast("setsid");
+        }
+    }
 }

@@ -13,6 +13,9 @@ namespace CooperativeLinux.Host.Sys;
 internal sealed class WindowsPlatform : HostPlatform
 {
     /// <inheritdoc/>
+    public override string? CheckProcess() => WindowsRequirements.Check();
+
+    /// <inheritdoc/>
     public override HostAllocation AllocateSparse(ulong size) => new WindowsHostAllocation(size);
 
     /// <inheritdoc/>
@@ -29,4 +32,9 @@ internal sealed class WindowsPlatform : HostPlatform
 
     /// <inheritdoc/>
     public override DiskFile OpenDisk(string path, bool isWritable, bool isNew) => WindowsDiskFile.Open(path, isWritable, isNew);
+
+    /// <inheritdoc/>
+    public override void DetachProcess()
+    {
+    }
 }

@@ -24,7 +24,7 @@ public interface ITerminal : IDisposable
     event Action<TerminalSize>? Resized;
 
     /// <summary>Switches the terminal to raw mode: no echo, no line editing, no signals from keys (Ctrl-C is a byte), no changes to
-    /// output; on Windows, escape sequences both ways in UTF-8. It is restored by <see cref="LeaveRawMode"/>, <see cref="IDisposable.Dispose"/>,
+    /// output; on Windows, escape sequences both ways. Bytes are UTF-8. It is restored by <see cref="LeaveRawMode"/>, <see cref="IDisposable.Dispose"/>,
     /// when the process exits, on an unhandled exception, and on SIGINT, SIGTERM, SIGHUP and SIGQUIT, also if somebody
     /// else handles these; not if the process is killed or fails fast.</summary>
     /// <returns>False, and nothing changed, if input is no terminal or another job has the terminal.</returns>

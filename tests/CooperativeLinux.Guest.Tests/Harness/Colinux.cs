@@ -74,10 +74,15 @@ internal sealed class Colinux : IDisposable
     }
 
     /// <summary>Starts the command on a terminal of its own, in a session of its own.</summary>
-    public static Colinux StartOn(Terminal terminal, params string[] arguments)
+    public static Colinux StartOn(Terminal terminal, params string[] arguments) => StartOnIn(terminal, Environment.CurrentDirectory, arguments);
+
+    /// <summary>The same, in a folder.</summary>
+    public static Colinux StartOnIn(Terminal terminal, string folder, params string[] arguments)
     {
         string[] all = ["-c", "exec setsid -c \"$@\" <> \"$0\" >&0", terminal.Path, Path, .. arguments];
-        return new Colinux(Prepare("/bin/sh", all), terminal.Read);
+        ProcessStartInfo start = Prepare("/bin/sh", all);
+        start.WorkingDirectory = folder;
+        return new Colinux(start, terminal.Read);
     }
 
     /// <summary>Runs the command to its end without input.</summary>
@@ -105,8 +110,9 @@ internal sealed class Colinux : IDisposable
 
     /// <summary>Waits until the text has come, at or after a position of <see cref="Output"/>.</summary>
     /// <returns>The position after it, and when its last byte was there (<see cref="Stopwatch"/> ticks).</returns>
-    public (int End, long Timestamp) WaitFor(string text, int from = 0)
+    public (int End, long Timestamp) WaitFor(string text, int from = 0, TimeSpan? limit = null)
     {
+        TimeSpan patience = limit ?? Patience;
         long start = Stopwatch.GetTimestamp();
         while (true)
         {
@@ -125,7 +131,7 @@ internal sealed class Colinux : IDisposable
             }
 
             Assert.False(ended, $"ended without '{text}':\n{Output}\n{Errors}");
-            Assert.True(Stopwatch.GetElapsedTime(start) < Patience, $"no '{text}' in time:\n{Output}\n{Errors}");
+            Assert.True(Stopwatch.GetElapsedTime(start) < patience, $"no '{text}' in time:\n{Output}\n{Errors}");
             Thread.Sleep(5);
         }
     }

@@ -43,6 +43,20 @@ public sealed class KernelStoreTests
     }
 
     [Fact]
+    public async Task GetAsync_KernelThatCameWithTheProgram_IsTakenAndNothingIsWritten()
+    {
+        using TemporaryFolder folder = new();
+        await File.WriteAllTextAsync(folder.File("guest/kernels/6.1-generic"), "6.1.0-9-amd64\n", Cancellation);
+        await File.WriteAllTextAsync(folder.File("guest/kernels/by-release/6.1.0-9-amd64/vmlinuz"), "kernel", Cancellation);
+        KernelStore store = new(new GuestCache(folder.File("cache"), folder.File("guest")));
+
+        Kernel kernel = await store.GetAsync(KernelFlavour.Generic61, cancellationToken: Cancellation);
+
+        Assert.Equal(folder.File("guest/kernels/by-release/6.1.0-9-amd64/vmlinuz"), kernel.VmlinuzPath);
+        Assert.False(Directory.Exists(folder.File("cache")));
+    }
+
+    [Fact]
     public async Task GetAsync_TwoAtOnce_BothGetTheKernel()
     {
         using TemporaryFolder folder = new();

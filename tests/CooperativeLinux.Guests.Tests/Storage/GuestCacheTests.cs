@@ -7,6 +7,20 @@ public sealed class GuestCacheTests
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
+    public async Task Find_BothHaveIt_IsTheCachesElseTheBundles()
+    {
+        using TemporaryFolder folder = new();
+        GuestCache cache = new(folder.File("cache"), folder.File("bundle"));
+        await File.WriteAllTextAsync(folder.File("bundle/images/a"), "", Cancellation);
+        string? bundled = cache.Find("images", "a");
+        await File.WriteAllTextAsync(folder.File("cache/images/a"), "", Cancellation);
+
+        Assert.Equal(folder.File("bundle/images/a"), bundled);
+        Assert.Equal(folder.File("cache/images/a"), cache.Find("images", "a"));
+        Assert.Null(cache.Find("images", "b"));
+    }
+
+    [Fact]
     public async Task LockAsync_Held_OthersWait()
     {
         using TemporaryFolder folder = new();

@@ -60,7 +60,7 @@ public sealed class ProcessorTests
     public void Check_OldSystems_NamesWhatIsNeeded()
     {
         Assert.Equal("Cooperative Linux needs a Linux kernel of version 4.18 or later; this is 3.10.0.", HostRequirements.CheckSystem(false, true, new Version(3, 10, 0)));
-        Assert.Equal("Cooperative Linux needs Windows 10.0.14393 or later; this is 6.3.9600.", HostRequirements.CheckSystem(true, false, new Version(6, 3, 9600)));
+        Assert.Equal("Cooperative Linux needs Windows 10, version 1607 (10.0.14393), or later; this is 6.3.9600.", HostRequirements.CheckSystem(true, false, new Version(6, 3, 9600)));
         Assert.Equal("Cooperative Linux runs on Linux and Windows.", HostRequirements.CheckSystem(false, false, new Version(14, 0)));
         Assert.Null(HostRequirements.CheckSystem(false, true, new Version(4, 18)));
     }

@@ -101,6 +101,9 @@ fi
 # Memory that is free goes back to the host.
 [ -n "$balloon" ] && $bb sh /colinux/memory.sh >/dev/null 2>&1 &
 
+# Commands of the host.
+[ -c /dev/hvc1 ] && (cd /root && exec $bb sh /colinux/agent.sh) >/dev/null 2>&1 &
+
 $bb ip link set lo up
 if [ "$net" != none ] && [ -d /sys/class/net/eth0 ]; then
     $bb ip link set eth0 up

@@ -78,7 +78,7 @@ chroot $target dpkg --audit
 step Finishing
 chroot $target sh -c 'xargs -r apt-mark auto' < $build/automatic > /dev/null
 chroot $target systemctl --quiet enable systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
-    colinux-memory.service colinux-shares.service 2>&1
+    colinux-memory.service colinux-shares.service colinux-agent.service 2>&1
 umount $target/run $target/sys $target/proc
 umount -R $target/dev 2>/dev/null || umount -l $target/dev
 rm -r $build $target/usr/sbin/policy-rc.d $target/etc/dpkg/dpkg.cfg.d/colinux-installation

@@ -17,8 +17,6 @@ internal static unsafe partial class WindowsTerminalCalls
     public const uint VirtualTerminalProcessing = 0x4;
     public const uint DisableNewlineAutoReturn = 0x8;
 
-    public const uint Utf8 = 65001;
-
     [LibraryImport("kernel32", EntryPoint = "GetStdHandle", SetLastError = true)]
     public static partial nint GetStandardHandle(int which);
 
@@ -30,13 +28,6 @@ internal static unsafe partial class WindowsTerminalCalls
     [return: MarshalAs(UnmanagedType.Bool)]
     public static partial bool SetConsoleMode(nint handle, uint mode);
 
-    [LibraryImport("kernel32", EntryPoint = "GetConsoleOutputCP")]
-    public static partial uint GetConsoleOutputCodePage();
-
-    [LibraryImport("kernel32", EntryPoint = "SetConsoleOutputCP", SetLastError = true)]
-    [return: MarshalAs(UnmanagedType.Bool)]
-    public static partial bool SetConsoleOutputCodePage(uint codePage);
-
     [LibraryImport("kernel32", EntryPoint = "GetConsoleScreenBufferInfo", SetLastError = true)]
     [return: MarshalAs(UnmanagedType.Bool)]
     public static partial bool GetScreenBufferInfo(nint handle, ScreenBufferInfo* info);
@@ -44,6 +35,10 @@ internal static unsafe partial class WindowsTerminalCalls
     [LibraryImport("kernel32", EntryPoint = "ReadConsoleW", SetLastError = true)]
     [return: MarshalAs(UnmanagedType.Bool)]
     public static partial bool ReadConsole(nint handle, char* buffer, uint count, out uint read, nint control);
+
+    [LibraryImport("kernel32", EntryPoint = "WriteConsoleW", SetLastError = true)]
+    [return: MarshalAs(UnmanagedType.Bool)]
+    public static partial bool WriteConsole(nint handle, char* buffer, uint count, out uint written, nint reserved);
 
     [LibraryImport("kernel32", EntryPoint = "ReadFile", SetLastError = true)]
     [return: MarshalAs(UnmanagedType.Bool)]

@@ -9,13 +9,14 @@ internal sealed unsafe class WindowsTerminalDevice : TerminalDevice
     // The console announces a new size only among input records, which reading characters skips.
     private const int SizePollMilliseconds = 250;
     private const int MaxUtf8PerChar = 3;
+    private const int WriteSize = 4096;
 
     private readonly nint _input;
     private readonly nint _output;
     private readonly Encoder _encoder = Encoding.UTF8.GetEncoder();
+    private readonly Decoder _decoder = Encoding.UTF8.GetDecoder();
     private uint _inputModeBefore;
     private uint _outputModeBefore;
-    private uint _codePageBefore;
     private bool _isRemembered;
     private volatile bool _isCancelled;
 
@@ -72,7 +73,6 @@ internal sealed unsafe class WindowsTerminalDevice : TerminalDevice
         {
             _inputModeBefore = inputMode;
             _outputModeBefore = outputMode;
-            _codePageBefore = GetConsoleOutputCodePage();
             _isRemembered = true;
         }
 
@@ -87,9 +87,9 @@ internal sealed unsafe class WindowsTerminalDevice : TerminalDevice
             uint mode = outputMode | ProcessedOutput | VirtualTerminalProcessing;
 
             // Windows Server 2016 refuses the last flag alone.
-            if ((!SetConsoleMode(_output, mode | DisableNewlineAutoReturn) && !SetConsoleMode(_output, mode)) || !SetConsoleOutputCodePage(Utf8))
+            if (!SetConsoleMode(_output, mode | DisableNewlineAutoReturn) && !SetConsoleMode(_output, mode))
             {
-                HostCallException failure = HostCallException.FromLast("SetConsoleMode or SetConsoleOutputCP of the output");
+                HostCallException failure = HostCallException.FromLast("SetConsoleMode of the output");
                 Restore();
                 throw failure;
             }
@@ -110,7 +110,6 @@ internal sealed unsafe class WindowsTerminalDevice : TerminalDevice
         if (IsOutputTerminal)
         {
             _ = SetConsoleMode(_output, _outputModeBefore);
-            _ = SetConsoleOutputCodePage(_codePageBefore);
         }
     }
 
@@ -146,6 +145,11 @@ internal sealed unsafe class WindowsTerminalDevice : TerminalDevice
     /// <inheritdoc/>
     public override bool Write(ReadOnlySpan<byte> bytes)
     {
+        if (IsOutputTerminal)
+        {
+            return WriteCharacters(bytes);
+        }
+
         while (!bytes.IsEmpty)
         {
             fixed (byte* start = bytes)
@@ -166,6 +170,28 @@ internal sealed unsafe class WindowsTerminalDevice : TerminalDevice
     public override void Dispose()
     {
         // The standard handles stay the process's.
+    }
+
+    // Bytes would need the console's code page to be UTF-8. It is of all programs in the console, one that is killed leaves it
+    // behind, and consoles before Windows 10 2004 lose a character whose bytes come in two calls.
+    private bool WriteCharacters(ReadOnlySpan<byte> bytes)
+    {
+        char* characters = stackalloc char[WriteSize + 1];
+        while (!bytes.IsEmpty)
+        {
+            ReadOnlySpan<byte> part = bytes[..Math.Min(bytes.Length, WriteSize)];
+            bytes = bytes[part.Length..];
+            uint count = (uint)_decoder.GetChars(part, new Span<char>(characters, WriteSize + 1), flush: false);
+            for (uint done = 0, written; done < count; done += written)
+            {
+                if (!WriteConsole(_output, characters + done, count - done, out written, 0) || written == 0)
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
     }
 
     private int ReadBytes(Span<byte> buffer)

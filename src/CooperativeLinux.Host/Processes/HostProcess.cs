@@ -1,0 +1,12 @@
+using CooperativeLinux.Host.Sys;
+
+namespace CooperativeLinux.Host.Processes;
+
+/// <summary>This process in the eyes of the host.</summary>
+public static class HostProcess
+{
+    /// <summary>Makes this process independent of the terminal and the job it was started from: on Linux it gets a session of its own, so
+    /// that no hang-up and no key reaches it. On Windows a process that was started without a window is so already.</summary>
+    /// <exception cref="HostCallException">The host refuses; a process that leads its group cannot.</exception>
+    public static void Detach() => HostPlatform.Create().DetachProcess();
+}

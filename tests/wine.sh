@@ -1,0 +1,27 @@
+# For scripts that run the Windows build under Wine; to be read by them, not run. Sets wine, WINEDEBUG and what .NET needs there.
+# shellcheck shell=sh
+
+for wine in "$(command -v wine64 || true)" /usr/lib/wine/wine64 "$(command -v wine || true)"; do
+    [ -x "$wine" ] && break
+done
+if [ ! -x "$wine" ]; then
+    echo 'Wine is missing. On Debian: apt-get install --no-install-recommends wine64' >&2
+    exit 2
+fi
+
+# The runtime's default of writing code through a second mapping does not work under Wine (docs/windows.md).
+export WINEDEBUG=-all DOTNET_EnableWriteXorExecute=0
+
+# Makes Wine's folder, WINEPREFIX, and makes it Windows 10; of itself it is Windows 7. Services have the environment of the registry.
+prepareWine() {
+    if [ ! -e "$WINEPREFIX/system.reg" ]; then
+        timeout 300 "$wine" wineboot -i > "$WINEPREFIX.log" 2>&1 || { cat "$WINEPREFIX.log"; exit 1; }
+    fi
+    setRegistry 'HKCU\Software\Wine' Version win10
+    setRegistry 'HKLM\System\CurrentControlSet\Control\Session Manager\Environment' DOTNET_EnableWriteXorExecute 0
+}
+
+# setRegistry KEY NAME TEXT
+setRegistry() {
+    timeout 300 "$wine" reg add "$1" /v "$2" /d "$3" /f > "$WINEPREFIX.log" 2>&1 || { cat "$WINEPREFIX.log"; exit 1; }
+}
