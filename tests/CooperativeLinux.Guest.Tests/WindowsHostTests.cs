@@ -51,7 +51,7 @@ public sealed class WindowsHostTests : IDisposable
         int upload = _host.Listen(IPAddress.Loopback, socket => uploaded = HostServices.ReadHash(socket));
         File.WriteAllText(Path.Combine(shared, "from-host"), "from the host\n");
         File.WriteAllText(Path.Combine(shared, "script"), $$"""
-            cd /mnt/work
+            cd /mnt/shared
             web=10.0.2.2:{{_host.WebPort}}
             if [ ! -e first ]; then
                 echo time $(date +%s)
@@ -76,9 +76,9 @@ public sealed class WindowsHostTests : IDisposable
             """.ReplaceLineEndings("\n"));
         File.WriteAllText(Path.Combine(_top, "secret"), "not the guest's");
 
-        string[] start = [.. await BootAsync("6.1-generic"), "--share", $"{Wine(shared)}:work"];
+        string[] start = [.. await BootAsync("6.1-generic"), "--share", $"{Wine(shared)}:shared"];
         using Colinux colinux = Colinux.StartWindows(
-            [.. start, "--disk", $"{Wine(basis)},overlay={Wine(overlay)}", "--net", $"user,dns={names}", "--forward", $"tcp:{port}:22", "-a", "colinux.script=\"sh /mnt/work/script\""]);
+            [.. start, "--disk", $"{Wine(basis)},overlay={Wine(overlay)}", "--net", $"user,dns={names}", "--forward", $"tcp:{port}:22", "-a", "colinux.script=\"sh /mnt/shared/script\""]);
         (int position, _) = colinux.WaitFor("about to get started");
         using (Colinux other = Colinux.StartWindows([.. start, "--disk", Wine(overlay)]))
         {

@@ -142,8 +142,7 @@ public sealed unsafe partial class Vcpu : IDisposable
     public void RequestPoll()
     {
         Volatile.Write(ref _engine->PollRequested, 1);
-        Volatile.Write(ref _engine->PollClear, 0u);
-        Volatile.Write(ref _engine->Limit, ulong.MaxValue);
+        StopAtNextBlock();
     }
 
     /// <summary>Makes <see cref="Run"/> return soon, with the state between two instructions. Any thread.</summary>
