@@ -51,6 +51,7 @@ public sealed class HostileStoreTests : IDisposable
 
             bool hasFailed = ring.HasFailed;
             ring.Dispose();
+            _fixture.Channels.Close(ring.Port);
             Assert.InRange(lines.Lines.Count, 0, 1);
             return hasFailed ? 1 : 0;
         });
