@@ -1,5 +1,5 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
+using System.CommandLine.Help;
 using CooperativeLinux.Cli.Commands;
 using CooperativeLinux.Guests;
 
@@ -37,10 +37,11 @@ internal sealed class Application
             ServiceCommand.Create(output),
             RunCommand.CreateSupervise(output, error),
         };
+        LetFlagsTakeNoValue(_root);
     }
 
-    private static string FullName(CommandResult result) =>
-        result.Parent is CommandResult parent ? $"{FullName(parent)} {result.Command.Name}" : "colinux";
+    /// <summary>All commands with their options.</summary>
+    public Command Root => _root;
 
     /// <summary>Runs one command line.</summary>
     /// <returns>The exit code; <see cref="ExitCode.Interrupted"/> if it was cancelled.</returns>
@@ -48,13 +49,9 @@ internal sealed class Application
     {
         // "@file" is a guest configuration here, not a file with arguments.
         ParseResult parsed = _root.Parse(arguments.Length == 0 ? ["--help"] : arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
-        if (parsed.Errors.Count > 0)
+        if (parsed.Action is not HelpAction && UsageErrors.Find(parsed, arguments) is string wrong)
         {
-            ErrorReport.Write(_error, parsed.UnmatchedTokens.Count > 0
-                ? $"unknown command or option '{parsed.UnmatchedTokens[0]}'"
-                : parsed.Errors[0].Message);
-            _error.WriteLine($"Try '{FullName(parsed.CommandResult)} --help'.");
-            return ExitCode.Usage;
+            return Refuse(wrong, parsed);
         }
 
         try
@@ -74,6 +71,11 @@ internal sealed class Application
         }
         catch (UserException error)
         {
+            if (error.Code == ExitCode.Usage)
+            {
+                return Refuse(error.Message, parsed);
+            }
+
             ErrorReport.Write(_error, error.Message);
             return error.Code;
         }
@@ -92,5 +94,26 @@ internal sealed class Application
             ErrorReport.WriteInternalError(_error, error);
             return ExitCode.InternalError;
         }
+    }
+
+    // Or they take a word "true" or "false" that follows for their own.
+    private static void LetFlagsTakeNoValue(Command command)
+    {
+        foreach (Option option in command.Options.Where(option => option.ValueType == typeof(bool)))
+        {
+            option.Arity = ArgumentArity.Zero;
+        }
+
+        foreach (Command part in command.Subcommands)
+        {
+            LetFlagsTakeNoValue(part);
+        }
+    }
+
+    private ExitCode Refuse(string reason, ParseResult parsed)
+    {
+        ErrorReport.Write(_error, reason);
+        _error.WriteLine($"Try '{UsageErrors.NameOf(parsed.CommandResult)} --help'.");
+        return ExitCode.Usage;
     }
 }

@@ -21,7 +21,8 @@ internal sealed partial class ConsoleLog : IConsoleSink, IDisposable
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new MachineStartException(MachineStartFailure.Host, $"cannot write the log {path}: {error.Message}", error);
+            string reason = Directory.Exists(path) ? "it is a folder" : error.Message;
+            throw new MachineStartException(MachineStartFailure.Host, $"cannot write the log {path}: {reason}", error);
         }
     }
 

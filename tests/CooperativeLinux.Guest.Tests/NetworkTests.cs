@@ -98,8 +98,8 @@ public sealed class NetworkTests : IDisposable
             uploaded = TakeUpload(socket, MuchData);
         });
         int together = ServeOnceThereAre(Connections);
-        int ssh = FreePort();
-        int iperf = FreePort();
+        int ssh = HostPort.Free();
+        int iperf = HostPort.Free();
         HostTool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", Path.Combine(folder, "key"));
         using Process server = Process.Start(
             new ProcessStartInfo("iperf3", ["-s", "-p", $"{iperf}", "-B", "127.0.0.1"]) { RedirectStandardOutput = true })!;
@@ -162,7 +162,7 @@ public sealed class NetworkTests : IDisposable
     [Fact]
     public void Guest_Reboots_ForwardStaysAndReachesItAgain()
     {
-        int port = FreePort();
+        int port = HostPort.Free();
         string next = "echo first; reboot -f";
         int script = _host.Listen(IPAddress.Loopback, socket =>
         {
@@ -176,36 +176,12 @@ public sealed class NetworkTests : IDisposable
         foreach (string last in (string[])["first", "second"])
         {
             (position, _) = colinux.WaitFor("listening", position);
-            Assert.Equal("hello " + last, Say(port, "hello " + last));
+            Assert.Equal("hello " + last, HostPort.Say(new IPEndPoint(IPAddress.Loopback, port), "hello " + last));
             (position, _) = colinux.WaitFor(last, position);
         }
 
         Assert.Equal(0, colinux.WaitForExit());
         Assert.Empty(colinux.Errors);
-    }
-
-    [Fact]
-    public void Net_None_GuestHasNoCard()
-    {
-        string flavour = "6.1-cloud";
-        (int exitCode, string output, _) = Colinux.Run("run", "-k", flavour, "-m", "256M", "--net", "none", "-a", "colinux.script=\"ls /sys/class/net\"");
-
-        Assert.Equal(0, exitCode);
-        Assert.Equal("lo\n", Assert.NotNull(GuestScript.Parse(output)).Output);
-    }
-
-    [Theory]
-    [InlineData("lo", "lo is an interface of another kind than TAP")]
-    [InlineData("tap:x", "is no name of an interface")]
-    public void Net_BadTap_IsOneClearLine(string name, string reason)
-    {
-        Assert.SkipUnless(name != "lo" || File.Exists("/dev/net/tun"), "needs TAP interfaces");
-        (int exitCode, _, string errors) = Colinux.Run("run", "-k", "6.1-cloud", "--net", "tap:" + name);
-
-        Assert.InRange(exitCode, 1, 2);
-        string first = errors.Split('\n')[0];
-        bool isDenied = first.Contains("may not open /dev/net/tun", StringComparison.Ordinal);
-        Assert.True(isDenied || first.Contains(reason, StringComparison.Ordinal), errors);
     }
 
     private byte[] FileContent(string name)
@@ -271,44 +247,5 @@ public sealed class NetworkTests : IDisposable
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         return output;
-    }
-
-    private static int FreePort()
-    {
-        using Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
-    }
-
-    /// <summary>Says something to an echo behind a port of the host, as soon as somebody listens there.</summary>
-    private static string Say(int port, string text)
-    {
-        for (int tries = 0; ; tries++)
-        {
-            try
-            {
-                using Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-                socket.Connect(IPAddress.Loopback, port);
-                socket.Send(Encoding.ASCII.GetBytes(text));
-                byte[] buffer = new byte[100];
-                int length = 0;
-                while (length < text.Length)
-                {
-                    int count = socket.Receive(buffer, length, buffer.Length - length, SocketFlags.None);
-                    if (count == 0)
-                    {
-                        throw new SocketException((int)SocketError.ConnectionReset);
-                    }
-
-                    length += count;
-                }
-
-                return Encoding.ASCII.GetString(buffer, 0, length);
-            }
-            catch (SocketException) when (tries < 100)
-            {
-                Thread.Sleep(100);
-            }
-        }
     }
 }

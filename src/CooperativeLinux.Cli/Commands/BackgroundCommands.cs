@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using CooperativeLinux.Commands;
 using CooperativeLinux.Control;
 using CooperativeLinux.Guests.Machines;
@@ -9,7 +8,6 @@ namespace CooperativeLinux.Cli.Commands;
 /// <summary><c>colinux stop</c>, <c>attach</c>, <c>exec</c> and <c>logs</c>: what is done with a machine that runs in another process.</summary>
 internal static class BackgroundCommands
 {
-    private const int MaxStopSeconds = 86400;
     private static readonly TimeSpan LogPause = TimeSpan.FromMilliseconds(250);
 
     /// <summary>Creates <c>stop</c>.</summary>
@@ -22,14 +20,8 @@ internal static class BackgroundCommands
         {
             HelpName = "SECONDS",
             Description = "How long a guest may take before it is switched off [default: what the machine was started with]",
+            CustomParser = StopSeconds.Parse,
         };
-        timeout.Validators.Add(result =>
-        {
-            if (result.Tokens.Count > 0 && !(double.TryParse(result.Tokens[0].Value, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) && seconds <= MaxStopSeconds))
-            {
-                result.AddError($"--timeout {result.Tokens[0].Value}: it is a number of seconds from 0 to {MaxStopSeconds}.");
-            }
-        });
         Command command = new("stop", "Shuts machines down in order, and waits until they are off.") { names, force, timeout };
         command.SetAction(async (parsed, cancellationToken) =>
         {

@@ -12,6 +12,9 @@ internal static class GuestOptions
     /// <summary>What <c>--kernel</c> says for the kernel on the first disk.</summary>
     public const string DiskKernel = "disk";
 
+    /// <summary>What the help calls a value that may be anything, also empty.</summary>
+    public const string AnyText = "TEXT";
+
     /// <summary>The option <c>--mirror</c>.</summary>
     public static Option<string?> CreateMirror()
     {

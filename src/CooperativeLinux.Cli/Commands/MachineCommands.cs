@@ -59,7 +59,9 @@ internal static class MachineCommands
     /// <summary>The machine of that name.</summary>
     /// <exception cref="UserException">There is none.</exception>
     public static MachineFolder Find(MachineStore store, string name) =>
-        MachineFolder.IsName(name) && store.Get(name) is { Exists: true } machine
+        !MachineFolder.IsName(name)
+            ? throw new UserException(ExitCode.Failed, $"there is no machine '{name}', since names have letters, digits and hyphens; 'colinux ps' lists those that are there")
+            : store.Get(name) is { Exists: true } machine
             ? machine
             : throw new UserException(ExitCode.Failed, $"there is no machine '{name}'; 'colinux create {name}' makes it, and 'colinux ps' lists those that are there");
 

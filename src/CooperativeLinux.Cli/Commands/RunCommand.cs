@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using CooperativeLinux.Configuration;
 using CooperativeLinux.Devices.FileShare;
 using CooperativeLinux.Guests;
@@ -8,6 +7,7 @@ using CooperativeLinux.Guests.Kernels;
 using CooperativeLinux.Guests.Machines;
 using CooperativeLinux.Guests.Packages;
 using CooperativeLinux.Guests.Storage;
+using CooperativeLinux.Host.Disks;
 using CooperativeLinux.Host.Processes;
 using CooperativeLinux.Processor.Execution;
 
@@ -17,7 +17,6 @@ namespace CooperativeLinux.Cli.Commands;
 internal sealed class RunCommand
 {
     private const double DefaultStopSeconds = 60;
-    private const int MaxStopSeconds = 86400;
 
     private readonly TextWriter _error;
     private readonly Func<MachineOptions, CancellationToken, Task<MachineResult>> _runMachine;
@@ -42,7 +41,7 @@ internal sealed class RunCommand
 
     private readonly Option<string[]> _append = new("--append", "-a")
     {
-        HelpName = "TEXT",
+        HelpName = GuestOptions.AnyText,
         Description = "Text for the kernel's command line; may be given several times",
     };
 
@@ -108,16 +107,7 @@ internal sealed class RunCommand
     {
         HelpName = "SECONDS",
         Description = "How long a guest may take to shut down when colinux gets a signal (SIGTERM, SIGINT, SIGHUP) before it is switched off; 0 switches it off at once [default: 60]",
-        CustomParser = result =>
-        {
-            string text = result.Tokens[0].Value;
-            if (!double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double seconds) || seconds > MaxStopSeconds)
-            {
-                result.AddError($"--stop-timeout {text}: it is a number of seconds from 0 to {MaxStopSeconds}.");
-            }
-
-            return seconds;
-        },
+        CustomParser = StopSeconds.Parse,
     };
 
     private readonly Option<TraceSubjects> _trace = new("--trace")
@@ -249,12 +239,13 @@ internal sealed class RunCommand
                 throw new UserException(ExitCode.BadImage, $"the {what} {path} is a folder");
             }
 
-            using FileStream stream = File.OpenRead(path);
-            if (!stream.CanSeek)
+            // Opening a pipe would wait for somebody to write into it.
+            if (File.Exists(path) && !HostFile.IsRegular(path))
             {
-                throw new UserException(ExitCode.BadImage, $"the {what} {path} is a pipe; it must be a file");
+                throw new UserException(ExitCode.BadImage, $"the {what} {path} is a pipe or a device; it must be a file");
             }
 
+            using FileStream stream = File.OpenRead(path);
             if (stream.Length == 0)
             {
                 throw new UserException(ExitCode.BadImage, $"the {what} {path} is empty");

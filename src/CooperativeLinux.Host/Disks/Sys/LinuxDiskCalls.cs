@@ -23,6 +23,7 @@ internal static unsafe partial class LinuxDiskCalls
     public const int FallocateKeepSize = 1;
     public const int FallocatePunchHole = 2;
 
+    public const int AtCurrentFolder = -100;
     public const int AtEmptyPath = 0x1000;
     public const uint StatxBasic = 0x7ff;
 
