@@ -28,13 +28,20 @@ internal static class UsageErrors
             return Unmatched(parsed.UnmatchedTokens[0], command);
         }
 
+        if (parsed.Errors.Count > 0 && command.Subcommands.Count > 0)
+        {
+            return $"'{NameOf(parsed.CommandResult)}' needs a command: {string.Join(", ", command.Subcommands.Where(part => !part.Hidden).Select(part => part.Name))}";
+        }
+
         IEnumerable<string?> own = parsed.CommandResult.Children.Select(child => child switch
         {
             OptionResult option => OfOption(option),
             ArgumentResult argument => OfArgument(argument),
             _ => null,
         });
-        return own.FirstOrDefault(error => error != null) ?? (parsed.Errors.Count > 0 ? parsed.Errors[0].Message : null);
+        return own.FirstOrDefault(error => error != null)
+            ?? (Missing(parsed.CommandResult) is string missing ? $"'{NameOf(parsed.CommandResult)}' needs a {missing}" : null)
+            ?? (parsed.Errors.Count > 0 ? parsed.Errors[0].Message : null);
     }
 
     /// <summary>The command's full name, such as <c>colinux disk create</c>.</summary>
@@ -45,6 +52,9 @@ internal static class UsageErrors
         word.StartsWith('-') ? $"unknown option '{word}'"
         : command.Subcommands.Count > 0 ? $"unknown command '{word}'"
         : $"'{word}' is one word too many";
+
+    private static string? Missing(CommandResult result) => result.Command.Arguments
+        .FirstOrDefault(argument => argument.Arity.MinimumNumberOfValues > (result.GetResult(argument)?.Tokens.Count ?? 0))?.Name;
 
     private static string? OfOption(OptionResult result)
     {

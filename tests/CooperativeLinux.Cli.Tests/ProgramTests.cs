@@ -13,7 +13,7 @@ public sealed class ProgramTests
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
 
         Assert.Equal(2, process.ExitCode);
-        Assert.StartsWith("colinux: unknown command or option 'bogus'", error, StringComparison.Ordinal);
+        Assert.StartsWith("colinux: unknown command 'bogus'", error, StringComparison.Ordinal);
     }
 
     [Theory]

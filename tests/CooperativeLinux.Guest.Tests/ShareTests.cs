@@ -83,6 +83,35 @@ public sealed class ShareTests : IDisposable
     }
 
     [Fact]
+    public void Share_SeveralWithOptions_EachIsAsItsOptionsSay()
+    {
+        string keep = Directory.CreateDirectory(Path.Combine(_top, "keep")).FullName;
+        string map = Directory.CreateDirectory(Path.Combine(_top, "map")).FullName;
+        File.WriteAllText(Path.Combine(_folder, "old"), "old\n");
+        (int exitCode, string output, string errors) = Colinux.Run(
+            "run", "--share", $"{_folder}:locked,ro", "--share", $"{keep}:kept,owner=keep", "--share", map,
+            "-a", """
+            colinux.script="ls /mnt; cat /mnt/locked/old; echo x > /mnt/locked/new; rm -f /mnt/locked/old; echo x > /mnt/kept/f; echo x > /mnt/map/f;
+            for d in kept map; do stat -c %u:%g /mnt/$d/f; chown 1234:5678 /mnt/$d/f; chmod 4750 /mnt/$d/f; stat -c '%u:%g %a' /mnt/$d/f; done 2>&1"
+            """.ReplaceLineEndings(" "));
+
+        Assert.Equal(0, exitCode);
+        Assert.Empty(errors);
+        string own = HostTool.Do("stat", "-c", "%u:%g", map).Trim();
+        string kept = HostTool.Do("stat", "-c", "%u:%g %a", Path.Combine(keep, "f")).Trim();
+        string refused = Environment.IsPrivilegedProcess ? "" : "chown: /mnt/kept/f: Operation not permitted\n";
+        Assert.Equal(
+            $"kept\nlocked\nmap\nold\nsh: can't create /mnt/locked/new: Read-only file system\nrm: can't remove '/mnt/locked/old': Read-only file system\n"
+            + $"{own}\n{refused}{kept}\n0:0\n1234:5678 4750\n",
+            Assert.NotNull(GuestScript.Parse(output)).Output.Replace("/colinux/run: line 1", "sh", StringComparison.Ordinal));
+        Assert.Equal(Environment.IsPrivilegedProcess ? "1234:5678 4750" : $"{own} 4750", kept);
+
+        // The guest's owner and set-id bits are noted beside the file, and mean nothing on the host.
+        Assert.Equal($"{own} 750", HostTool.Do("stat", "-c", "%u:%g %a", Path.Combine(map, "f")).Trim());
+        Assert.Equal(["old"], Directory.EnumerateFileSystemEntries(_folder).Select(Path.GetFileName));
+    }
+
+    [Fact]
     public void Share_FolderRemovedOnTheHost_IsToldAndTheGuestGoesOn()
     {
         string removed = Path.Combine(_top, "removed");

@@ -59,7 +59,7 @@ internal sealed class CreateCommand
     {
         _output = output;
         _runMachine = runMachine;
-        _name.Validators.Add(result => CheckNames(result, MachineFolder.IsName, "is no name for a machine: it has letters, digits and hyphens"));
+        _name.Validators.Add(result => CheckNames(result, MachineFolder.IsName, $"is no name for a machine: it has letters, digits and hyphens, at most {MachineFolder.MaxNameLength}"));
         _packages.Validators.Add(result => CheckNames(result, ImageCommand.IsPackageName, "is not the name of a Debian package"));
         _release.Validators.Add(result => CheckNames(
             result, DebianRootOptions.Releases.Contains, $"is no release that can be installed here: {string.Join(" or ", DebianRootOptions.Releases)}"));

@@ -11,12 +11,18 @@ namespace CooperativeLinux.Guests.Packages;
 /// </summary>
 public sealed class AptWorkspace
 {
+    // More names than that are no help in a message.
+    private const int NamedPackages = 5;
+
     private static readonly TimeSpan ListsLifetime = TimeSpan.FromDays(1);
 
     private readonly GuestCache _cache;
     private readonly AptSourceChoice _choice;
     private readonly string _folder;
     private bool _isPrepared;
+
+    // What apt said when it could not fetch all lists; it then goes on with those it has.
+    private string? _updateFailure;
 
     /// <summary>Creates the workspace in a cache.</summary>
     /// <param name="cache">The cache that holds it.</param>
@@ -112,12 +118,16 @@ public sealed class AptWorkspace
             .ConfigureAwait(false);
 
         // One source that fails (a suite the archive has not got) must not hide the others.
-        bool hasLists = Directory.EnumerateFiles(Path.Combine(_folder, "state", "lists"), "*_Packages*").Any();
-        if (!hasLists)
+        // Lists of other sources, from before, do not count.
+        Tool.Result lists = await Tool.RunAsync(
+            "apt-get", ["-c", ConfigurationPath, "indextargets", "--format", "$(FILENAME)", "Created-By: Packages"], _folder, cancellationToken: cancellationToken)
+            .ConfigureAwait(false);
+        if (string.IsNullOrWhiteSpace(lists.Output))
         {
             throw new GuestBuildException($"cannot fetch the list of Debian packages: {result.Complaint}");
         }
 
+        _updateFailure = result.ExitCode == 0 ? null : result.Complaint;
         if (result.ExitCode == 0)
         {
             File.WriteAllText(StampPath, "");
@@ -149,7 +159,9 @@ public sealed class AptWorkspace
             cancellationToken: cancellationToken).ConfigureAwait(false);
         if (result.ExitCode != 0)
         {
-            throw new GuestBuildException($"apt cannot install {string.Join(' ', wanted)}: {result.Complaint}");
+            string what = wanted.Count <= NamedPackages ? string.Join(' ', wanted) : "the packages";
+            string cause = _updateFailure is null ? "" : $"; not all package lists could be fetched: {_updateFailure}";
+            throw new GuestBuildException($"apt cannot install {what}: {result.Complaint}{cause}");
         }
 
         return ParseSimulation(result.Output);

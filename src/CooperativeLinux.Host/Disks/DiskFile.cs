@@ -50,7 +50,8 @@ public abstract class DiskFile : IDisposable
     /// <summary>Fills the buffers from the file; what lies behind its end is zero.</summary>
     /// <param name="buffers">At most 1024 pieces.</param>
     /// <param name="offset">Position of the first byte.</param>
-    public abstract void Read(ReadOnlySpan<IoBuffer> buffers, long offset);
+    /// <returns>How many bytes are the file's.</returns>
+    public abstract long Read(ReadOnlySpan<IoBuffer> buffers, long offset);
 
     /// <summary>Fills the buffers from the file if that takes no waiting, because the host has the content in memory.</summary>
     /// <returns>Whether it did; if not, the buffers may hold anything.</returns>
@@ -78,7 +79,7 @@ public abstract class DiskFile : IDisposable
         // SAFETY: pinned for the length of the call.
         fixed (byte* start = destination)
         {
-            Read([new IoBuffer(start, destination.Length)], offset);
+            _ = Read([new IoBuffer(start, destination.Length)], offset);
         }
     }
 

@@ -62,7 +62,13 @@ public sealed class RawDisk : Disk
     }
 
     /// <inheritdoc/>
-    public override void Read(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Read(buffers, offset);
+    public override void Read(ReadOnlySpan<IoBuffer> buffers, long offset)
+    {
+        if (_file.Read(buffers, offset) < IoBuffer.TotalLength(buffers))
+        {
+            throw new IOException($"{_file.Path} was cut off on the host and is shorter than the disk");
+        }
+    }
 
     /// <inheritdoc/>
     public override bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.TryReadCached(buffers, offset);

@@ -95,7 +95,7 @@ internal sealed unsafe class LinuxDiskFile : DiskFile
     }
 
     /// <inheritdoc/>
-    public override void Read(ReadOnlySpan<IoBuffer> buffers, long offset) => Transfer(buffers, offset, isWrite: false);
+    public override long Read(ReadOnlySpan<IoBuffer> buffers, long offset) => Transfer(buffers, offset, isWrite: false);
 
     /// <inheritdoc/>
     public override bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset)
@@ -191,14 +191,14 @@ internal sealed unsafe class LinuxDiskFile : DiskFile
         }
     }
 
-    private void Transfer(ReadOnlySpan<IoBuffer> buffers, long offset, bool isWrite)
+    private long Transfer(ReadOnlySpan<IoBuffer> buffers, long offset, bool isWrite)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         long moved = TransferOnce(buffers, offset, isWrite);
         long total = IoBuffer.TotalLength(buffers);
         if (moved == total)
         {
-            return;
+            return moved;
         }
 
         // Short: at the end of a file, at a full disk, or because of a signal.
@@ -214,7 +214,7 @@ internal sealed unsafe class LinuxDiskFile : DiskFile
                     buffer.Span.Clear();
                 }
 
-                return;
+                return moved;
             }
 
             if (more == 0)
@@ -224,6 +224,8 @@ internal sealed unsafe class LinuxDiskFile : DiskFile
 
             moved += more;
         }
+
+        return moved;
     }
 
     private long TransferOnce(ReadOnlySpan<IoBuffer> buffers, long offset, bool isWrite)

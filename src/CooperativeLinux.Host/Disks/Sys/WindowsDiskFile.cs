@@ -84,15 +84,17 @@ internal sealed class WindowsDiskFile : DiskFile
     }
 
     /// <inheritdoc/>
-    public override void Read(ReadOnlySpan<IoBuffer> buffers, long offset)
+    public override long Read(ReadOnlySpan<IoBuffer> buffers, long offset)
     {
         Check(offset);
+        long moved = 0;
         foreach (IoBuffer buffer in buffers)
         {
             Span<byte> rest = buffer.Span;
             while (!rest.IsEmpty)
             {
                 int count = RandomAccess.Read(_file, rest, offset);
+                moved += count;
                 if (count == 0)
                 {
                     rest.Clear();
@@ -103,6 +105,8 @@ internal sealed class WindowsDiskFile : DiskFile
                 offset += count;
             }
         }
+
+        return moved;
     }
 
     /// <inheritdoc/>

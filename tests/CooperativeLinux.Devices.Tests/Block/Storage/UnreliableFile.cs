@@ -44,8 +44,9 @@ internal sealed class UnreliableFile(string path = "file") : DiskFile(path, isWr
         return after;
     }
 
-    public override void Read(ReadOnlySpan<IoBuffer> buffers, long offset)
+    public override long Read(ReadOnlySpan<IoBuffer> buffers, long offset)
     {
+        long inFile = Math.Clamp(_length - offset, 0, IoBuffer.TotalLength(buffers));
         lock (_gate)
         {
             foreach (IoBuffer buffer in buffers)
@@ -63,6 +64,8 @@ internal sealed class UnreliableFile(string path = "file") : DiskFile(path, isWr
                     }
                 }
             }
+
+            return inFile;
         }
     }
 
