@@ -47,14 +47,16 @@ internal static class KernelCommandLine
 
         parts.AddRange(appended.Select(part => part.Trim()).Where(part => part.Length > 0));
         string line = string.Join(' ', parts);
-        if (line.Any(char.IsControl))
-        {
-            throw new UserException(ExitCode.Usage, "the kernel's command line (--append) must be one line of text");
-        }
+        return Check(line) is string wrong ? throw new UserException(ExitCode.Usage, wrong) : line;
+    }
 
+    /// <summary>Whether the kernel takes a line, or a part of one.</summary>
+    /// <returns>What is wrong with it, or null.</returns>
+    public static string? Check(string line)
+    {
         int length = System.Text.Encoding.UTF8.GetByteCount(line);
-        return length <= MaximumLength
-            ? line
-            : throw new UserException(ExitCode.Usage, $"the kernel's command line has {length} bytes; the most is {MaximumLength}");
+        return line.Any(char.IsControl) ? "the kernel's command line (--append) must be one line of text"
+            : length > MaximumLength ? $"the kernel's command line (--append) has {length} bytes; the most is {MaximumLength}"
+            : null;
     }
 }

@@ -51,7 +51,7 @@ internal sealed record BadValues(string Key, string Line, string[] Wrong, (ExitC
         new("stop --timeout", "stop deb --timeout {}", _seconds, []),
         new("attach NAME", "attach {}", [], [(ExitCode.Failed, [.. _machines, "deb"])]),
         new("exec NAME", "exec {} true", [], [(ExitCode.Failed, [.. _machines, "deb"])]),
-        new("exec COMMAND", "exec deb {}", ["--bogus"], [(ExitCode.Failed, ["true"])]),
+        new("exec COMMAND", "exec deb {}", [], [(ExitCode.Failed, ["true"])]),
         new("logs NAME", "logs {}", [], [(ExitCode.Failed, [.. _machines, "deb"])]),
         new("rm NAME", "rm deb {}", [], [(ExitCode.Failed, _machines)]),
 

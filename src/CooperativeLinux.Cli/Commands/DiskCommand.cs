@@ -48,7 +48,7 @@ internal static class DiskCommand
 
     private static Command CreateInfo(TextWriter output)
     {
-        Argument<string> file = NewFile("FILE", "The disk");
+        Argument<string> file = NewFile("FILE", "The disk, raw or an overlay");
         Command command = new("info", "Tells what a disk is, how large, and whether an overlay fits its base.") { file };
         command.SetAction(parsed => Try(() =>
         {
@@ -86,7 +86,7 @@ internal static class DiskCommand
     private static Command CreateRebase()
     {
         Argument<string> file = NewFile("OVERLAY", "The overlay");
-        Argument<string> baseFile = NewFile("BASE", "Its base");
+        Argument<string> baseFile = NewFile("BASE", "Where its base is now");
         Option<bool> force = new("--force") { Description = "Take the base even if its content is not what it was" };
         Command command = new("rebase", "Ties an overlay to its base again, after the base was moved or copied.") { file, baseFile, force };
         command.SetAction(parsed => Try(() => OverlayImage.Rebase(parsed.GetValue(file)!, parsed.GetValue(baseFile)!, parsed.GetValue(force))));

@@ -26,7 +26,7 @@ internal static class GuestOptions
         option.Validators.Add(result =>
         {
             string? text = result.Tokens.Count > 0 ? result.Tokens[0].Value : null;
-            if (text is not null && (!Uri.TryCreate(text, UriKind.Absolute, out Uri? uri) || uri.Scheme is not ("http" or "https" or "file" or "ftp")))
+            if (text is not null && (!text.Contains(':', StringComparison.Ordinal) || !Uri.TryCreate(text, UriKind.Absolute, out Uri? uri) || uri.Scheme is not ("http" or "https" or "file" or "ftp")))
             {
                 result.AddError($"--mirror: '{text}' is not the address of a Debian archive.");
             }

@@ -200,6 +200,13 @@ internal sealed class RunCommand
                 result.AddError($"'{name}' is no name of a machine");
             }
         });
+        _append.Validators.Add(result =>
+        {
+            if (KernelCommandLine.Check(string.Join(' ', result.Tokens.Select(token => token.Value))) is string wrong)
+            {
+                result.AddError(wrong + ".");
+            }
+        });
         Command command = new(name, description)
         {
             _name,

@@ -93,52 +93,128 @@ internal sealed class Block
     public ulong Frame => Key.Physical >> 12;
 }
 
-/// <summary>A direct branch out of a block.</summary>
+/// <summary>A direct branch out of a block. There are many: 32 bytes.</summary>
 internal struct BlockExit
 {
+    private const int VariantBits = 2;
+
+    private ushort _patch;
+    private ushort _cold;
+    private int _next;
+
+    /// <summary>The block; its <see cref="Block.HostStart"/> must be known.</summary>
+    public Block Owner;
+
     /// <summary>Guest target.</summary>
     public ulong Target;
 
+    /// <summary>Block this exit is linked to.</summary>
+    public Block? LinkedTo;
+
+    /// <summary>The next exit linked to the same block, -1 if none.</summary>
+    public int NextIncoming
+    {
+        readonly get => (_next >> VariantBits) - 1;
+        set => _next = ((value + 1) << VariantBits) | (int)Variant;
+    }
+
     /// <summary>NoStackWindow: only such a block will do.</summary>
-    public BlockVariant Variant;
+    public BlockVariant Variant
+    {
+        readonly get => (BlockVariant)(_next & ((1 << VariantBits) - 1));
+        set => _next = ((NextIncoming + 1) << VariantBits) | (int)value;
+    }
 
     /// <summary>Offset of the rel32 to patch.</summary>
-    public int Patch;
+    public int Patch
+    {
+        readonly get => Owner.HostStart + _patch;
+        set => _patch = checked((ushort)(value - Owner.HostStart));
+    }
 
     /// <summary>Offset of the out-of-line code that asks for a link.</summary>
-    public int Cold;
-
-    public Block Owner;
-
-    /// <summary>Block this exit is linked to, and the next exit linked to the same block.</summary>
-    public Block? LinkedTo;
-    public int NextIncoming;
+    public int Cold
+    {
+        readonly get => Owner.HostStart + _cold;
+        set => _cold = checked((ushort)(value - Owner.HostStart));
+    }
 }
 
-/// <summary>A memory access that may call managed code.</summary>
+/// <summary>A memory access that may call managed code. There are many: 24 bytes.</summary>
 internal struct AccessSite
 {
-    public ulong Rip;
+    private ushort _size;
+    private SiteTraits _traits;
+
     public Block Owner;
-    public int Size;
-    public bool Write;
-    public bool FlagsParked;
 
-    /// <summary>Stack windows: distance of the window's lowest byte from the address in T0 is 0; size is its length.</summary>
-    public bool Stack;
-
-    /// <summary>Behind the jump back stands the same operation on a bounced copy; it is used for operands that cross pages.</summary>
-    public bool CanBounce;
-
-    /// <summary>The site is of several accesses. Where they cannot be made together, execution goes on behind the jump back.</summary>
-    public bool IsGroup;
-
-    /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
-    public bool StackSegment;
+    public ulong Rip;
 
     /// <summary>Bank of TLB arrays that the site looks into.</summary>
     public byte Bank;
 
     /// <summary>Entry of the inline TLB that belongs to the site, or -1.</summary>
     public short Entry;
+
+    public int Size
+    {
+        readonly get => _size;
+        set => _size = checked((ushort)value);
+    }
+
+    public bool Write
+    {
+        readonly get => Has(SiteTraits.Write);
+        set => Set(SiteTraits.Write, value);
+    }
+
+    public bool FlagsParked
+    {
+        readonly get => Has(SiteTraits.FlagsParked);
+        set => Set(SiteTraits.FlagsParked, value);
+    }
+
+    /// <summary>Stack windows: distance of the window's lowest byte from the address in T0 is 0; size is its length.</summary>
+    public bool Stack
+    {
+        readonly get => Has(SiteTraits.Stack);
+        set => Set(SiteTraits.Stack, value);
+    }
+
+    /// <summary>Behind the jump back stands the same operation on a bounced copy; it is used for operands that cross pages.</summary>
+    public bool CanBounce
+    {
+        readonly get => Has(SiteTraits.CanBounce);
+        set => Set(SiteTraits.CanBounce, value);
+    }
+
+    /// <summary>The site is of several accesses. Where they cannot be made together, execution goes on behind the jump back.</summary>
+    public bool IsGroup
+    {
+        readonly get => Has(SiteTraits.IsGroup);
+        set => Set(SiteTraits.IsGroup, value);
+    }
+
+    /// <summary>A non-canonical address is a stack fault: the base is rsp or rbp.</summary>
+    public bool StackSegment
+    {
+        readonly get => Has(SiteTraits.StackSegment);
+        set => Set(SiteTraits.StackSegment, value);
+    }
+
+    private readonly bool Has(SiteTraits trait) => (_traits & trait) != 0;
+
+    private void Set(SiteTraits trait, bool isSet) => _traits = isSet ? _traits | trait : _traits & ~trait;
+
+    [Flags]
+    private enum SiteTraits : byte
+    {
+        None = 0,
+        Write = 1,
+        FlagsParked = 2,
+        Stack = 4,
+        CanBounce = 8,
+        IsGroup = 16,
+        StackSegment = 32,
+    }
 }

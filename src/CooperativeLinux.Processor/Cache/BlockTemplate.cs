@@ -31,10 +31,10 @@ internal sealed unsafe class BlockTemplate
     {
         _original = block;
         _code = new Span<byte>(code, block.HostEnd - block.HostStart).ToArray();
-        _exits = [.. region.Exits.GetRange(block.FirstExit, block.ExitCount)];
-        _sites = [.. region.Sites.GetRange(block.FirstSite, block.SiteCount)];
-        _faultPoints = [.. region.FaultPoints.GetRange(block.FirstFaultPoint, block.FaultPointCount)];
-        _instructions = [.. region.Instructions.GetRange(block.FirstInstruction, block.InstructionCount)];
+        _exits = region.Exits.Copy(block.FirstExit, block.ExitCount);
+        _sites = region.Sites.Copy(block.FirstSite, block.SiteCount);
+        _faultPoints = region.FaultPoints.Copy(block.FirstFaultPoint, block.FaultPointCount);
+        _instructions = region.Instructions.Copy(block.FirstInstruction, block.InstructionCount);
         for (int i = 0; i < _exits.Length; i++)
         {
             // As if it had never been linked.
@@ -129,7 +129,7 @@ internal sealed unsafe class BlockTemplate
 
         foreach (BlockExit exit in _exits)
         {
-            region.Exits.Add(exit with { Target = exit.Target + shift, Patch = exit.Patch + moved, Cold = exit.Cold + moved, Owner = block });
+            region.Exits.Add(exit with { Target = exit.Target + shift, Owner = block });
         }
 
         foreach (AccessSite site in _sites)

@@ -83,8 +83,7 @@ internal sealed unsafe class CodeCache
 
     public void Link(int exit, Block target, int entry)
     {
-        List<BlockExit> exits = Of(target.Key.User).Exits;
-        BlockExit record = exits[exit];
+        ref BlockExit record = ref Of(target.Key.User).Exits[exit];
         if (record.LinkedTo != null || record.Owner.Dropped)
         {
             return;
@@ -93,7 +92,6 @@ internal sealed unsafe class CodeCache
         _asm.PatchRelative(record.Patch, entry);
         record.LinkedTo = target;
         record.NextIncoming = target.Incoming;
-        exits[exit] = record;
         target.Incoming = exit;
     }
 
@@ -157,15 +155,14 @@ internal sealed unsafe class CodeCache
 
         block.Dropped = true;
         Dropping?.Invoke(block);
-        List<BlockExit> exits = Of(block.Key.User).Exits;
+        RecordList<BlockExit> exits = Of(block.Key.User).Exits;
         for (int exit = block.Incoming; exit >= 0;)
         {
-            BlockExit record = exits[exit];
+            ref BlockExit record = ref exits[exit];
             int next = record.NextIncoming;
             _asm.PatchRelative(record.Patch, record.Cold);
             record.LinkedTo = null;
             record.NextIncoming = -1;
-            exits[exit] = record;
             exit = next;
         }
 
@@ -275,9 +272,9 @@ internal sealed unsafe class CodeCache
         }
     }
 
-    private void Unlink(List<BlockExit> exits, int exit)
+    private void Unlink(RecordList<BlockExit> exits, int exit)
     {
-        BlockExit record = exits[exit];
+        ref BlockExit record = ref exits[exit];
         if (record.LinkedTo == null)
         {
             return;
@@ -292,11 +289,10 @@ internal sealed unsafe class CodeCache
         {
             for (int other = target.Incoming; other >= 0; other = exits[other].NextIncoming)
             {
-                BlockExit previous = exits[other];
+                ref BlockExit previous = ref exits[other];
                 if (previous.NextIncoming == exit)
                 {
                     previous.NextIncoming = record.NextIncoming;
-                    exits[other] = previous;
                     break;
                 }
             }
@@ -304,7 +300,6 @@ internal sealed unsafe class CodeCache
 
         record.LinkedTo = null;
         record.NextIncoming = -1;
-        exits[exit] = record;
         _asm.PatchRelative(record.Patch, record.Cold);
     }
 

@@ -23,14 +23,14 @@ internal sealed class CodeRegion
     /// <summary>All blocks since the last flush, in the order of their host code; dropped ones too.</summary>
     public List<Block> Blocks { get; } = [];
 
-    public List<BlockExit> Exits { get; } = [];
+    public RecordList<BlockExit> Exits { get; } = new();
 
-    public List<AccessSite> Sites { get; } = [];
+    public RecordList<AccessSite> Sites { get; } = new();
 
-    public List<FaultPoint> FaultPoints { get; } = [];
+    public RecordList<FaultPoint> FaultPoints { get; } = new();
 
     /// <summary>Instructions that managed code carries out.</summary>
-    public List<(Iced.Intel.Instruction Instruction, Block Owner)> Instructions { get; } = [];
+    public RecordList<(Iced.Intel.Instruction Instruction, Block Owner)> Instructions { get; } = new();
 
     public bool Contains(int offset) => offset >= _start && offset < _end;
 

@@ -38,7 +38,7 @@ internal sealed unsafe partial class BlockEmitter
 
     private void AddExit(ulong target, int patch, BlockVariant variant = BlockVariant.Normal)
     {
-        _region.Exits.Add(new BlockExit { Target = target, Variant = variant, Patch = patch, Owner = _block, NextIncoming = -1 });
+        _region.Exits.Add(new BlockExit { Owner = _block, Target = target, Variant = variant, Patch = patch, NextIncoming = -1 });
         AddCold(ColdKind.Link, patch, site: _region.Exits.Count - 1);
     }
 

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CooperativeLinux.Processor.Analysis;
 using CooperativeLinux.Processor.Decoding;
 using CooperativeLinux.Processor.Execution;
@@ -83,7 +82,7 @@ internal sealed unsafe partial class BlockEmitter
         {
             // An operand that crosses a page: the same operation on a copy, which managed code then writes back.
             ColdPath cold = _cold[^1];
-            CollectionsMarshal.AsSpan(_region.Sites)[cold.Site].CanBounce = true;
+            _region.Sites[cold.Site].CanBounce = true;
             _cold[^1] = cold with { Number = _bounced.Count };
             _bounced.Add(new BouncedOperation(decoded, access, memory, highByte, parked, _asm.Position));
         }

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CooperativeLinux.Processor.Analysis;
 using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Decoding;
@@ -34,7 +33,7 @@ internal sealed unsafe partial class BlockEmitter
         // SANDBOX: as above for all of the group, and base does not change in it.
         int length = group.High - group.Low;
         int site = AddSite(decoded.Instruction.IP, length, group.Write, stack: false, UsesStackSegment(decoded.Instruction), entry: entry);
-        CollectionsMarshal.AsSpan(_region.Sites)[site].IsGroup = true;
+        _region.Sites[site].IsGroup = true;
         _asm.Lea(Gpr.T1, group.Base, group.Low);
         int patch = EmitInlineMatch(length, entry);
         _asm.LoadState(Gpr.T1, StateLayout.InlineDistance(entry));

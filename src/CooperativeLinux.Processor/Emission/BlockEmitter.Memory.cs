@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CooperativeLinux.Processor.Analysis;
 using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Decoding;
@@ -209,7 +208,7 @@ internal sealed unsafe partial class BlockEmitter
         _asm.Lea(Gpr.T0, group.Base, group.Low);
         int length = group.High - group.Low;
         int site = AddSite(decoded.Instruction.IP, length, group.Write, stack: false, UsesStackSegment(decoded.Instruction), BankOf(decoded.Instruction));
-        CollectionsMarshal.AsSpan(_region.Sites)[site].IsGroup = true;
+        _region.Sites[site].IsGroup = true;
         int patch = EmitMatch(length, group.Write, BankOf(decoded.Instruction));
         _asm.Load(Gpr.T0, Gpr.T1, 8);
         _asm.Memory(0x2B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);

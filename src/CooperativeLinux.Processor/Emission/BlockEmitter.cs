@@ -484,9 +484,7 @@ internal sealed unsafe partial class BlockEmitter
                 case ColdKind.Link:
                     StoreArgument(cold.Site, FixupKind.Exit);
                     _asm.Jump(_stubs.Callback(CallbackKind.Link));
-                    BlockExit exit = _region.Exits[cold.Site];
-                    exit.Cold = start;
-                    _region.Exits[cold.Site] = exit;
+                    _region.Exits[cold.Site].Cold = start;
                     break;
                 default:
                     EmitMoveAddress(Gpr.T0, _block.Key.Virtual);

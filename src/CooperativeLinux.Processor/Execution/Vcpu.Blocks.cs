@@ -513,7 +513,7 @@ public sealed unsafe partial class Vcpu
     private FaultPoint FindFaultPoint(Block block, int hostOffset)
     {
         FaultPoint found = new(0, 0, false, 255);
-        List<FaultPoint> points = _cache.Of(block.Key.User).FaultPoints;
+        RecordList<FaultPoint> points = _cache.Of(block.Key.User).FaultPoints;
         for (int i = block.FirstFaultPoint; i < block.FirstFaultPoint + block.FaultPointCount; i++)
         {
             if (points[i].HostOffset > hostOffset)

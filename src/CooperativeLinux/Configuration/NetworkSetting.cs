@@ -82,6 +82,11 @@ public sealed record NetworkSetting
                 return $"'{value}' is no Ethernet address, such as 00:16:3e:12:34:56";
             }
 
+            if (setting.Address is not null)
+            {
+                return "mac= is given twice; the guest has one card";
+            }
+
             setting = setting with { Address = address };
             return address.IsGroup || address == default ? $"{address} is not the address of one card; its first byte must be even" : "";
         }

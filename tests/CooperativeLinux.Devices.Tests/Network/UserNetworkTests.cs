@@ -321,7 +321,8 @@ public sealed class UserNetworkTests
         GuestConnection refused = guest.Connect("10.0.2.2", UserNetworkTcpTests.Port(server));
         guest.Transmit(Packets.Udp(TestGuest.V4, 5000, "10.0.2.2", Port(udp), "x"u8));
         guest.Transmit(Packets.Udp(TestGuest.V4, 5000, "10.0.2.3", 53, "x"u8));
-        for (int i = 0; i < 3; i++)
+        guest.Transmit(Packets.Echo(TestGuest.V4, "10.0.2.2", 1, "x"u8));
+        for (int i = 0; i < 4; i++)
         {
             Assert.Equal([3, 13], Payload(guest.WaitForFrame(), out _)[..2].ToArray());
         }

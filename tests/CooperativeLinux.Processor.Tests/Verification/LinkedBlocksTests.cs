@@ -31,7 +31,7 @@ public sealed unsafe class LinkedBlocksTests
         Assert.Empty(machine.Cpu.VerifyAll());
         Assert.Equal(machine.Cpu.Statistics.BlocksTranslated, machine.Cpu.Statistics.BlocksVerified);
         Assert.True(machine.Cpu.Statistics.BlocksVerified > 5);
-        Assert.Equal(!careful, machine.Cpu.Cache.Of(user).Exits.Exists(exit => exit.LinkedTo != null));
+        Assert.Equal(!careful, machine.Cpu.Cache.Of(user).Exits.Any(exit => exit.LinkedTo != null));
     }
 
     [Fact]
@@ -75,7 +75,7 @@ public sealed unsafe class LinkedBlocksTests
         using VerifiedMachine machine = new();
         Run(machine, user: true, Program);
         CodeRegion cache = machine.Cpu.Cache.Of(user: true);
-        int number = cache.Exits.FindIndex(exit => exit.LinkedTo != null);
+        int number = cache.Exits.Select((exit, number) => (exit, number)).First(pair => pair.exit.LinkedTo != null).number;
         BlockExit good = cache.Exits[number];
         Block kernel = machine.Cpu.TranslateOnly(good.Target, user: false, BlockVariant.Normal)!;
         Block elsewhere = machine.Cpu.TranslateOnly(FlatMachine.Code + 0x3000, user: true, BlockVariant.Normal)!;

@@ -116,17 +116,17 @@ public sealed class MovedBlocksTests
         CodeRegion expected = translating.Cpu.Cache.Of(user: true);
         CodeRegion actual = copying.Cpu.Cache.Of(user: true);
         Assert.Equal(
-            expected.Exits.GetRange(translation.FirstExit, translation.ExitCount).Select(exit => (exit.Target, exit.Variant, exit.Patch, exit.Cold)),
-            actual.Exits.GetRange(copy.FirstExit, copy.ExitCount).Select(exit => (exit.Target, exit.Variant, exit.Patch, exit.Cold)));
+            expected.Exits.Copy(translation.FirstExit, translation.ExitCount).Select(exit => (exit.Target, exit.Variant, exit.Patch, exit.Cold)),
+            actual.Exits.Copy(copy.FirstExit, copy.ExitCount).Select(exit => (exit.Target, exit.Variant, exit.Patch, exit.Cold)));
         Assert.Equal(
-            expected.Sites.GetRange(translation.FirstSite, translation.SiteCount).Select(site => (site.Rip, site.Size, site.Write, site.Stack, site.CanBounce)),
-            actual.Sites.GetRange(copy.FirstSite, copy.SiteCount).Select(site => (site.Rip, site.Size, site.Write, site.Stack, site.CanBounce)));
+            expected.Sites.Copy(translation.FirstSite, translation.SiteCount).Select(site => (site.Rip, site.Size, site.Write, site.Stack, site.CanBounce)),
+            actual.Sites.Copy(copy.FirstSite, copy.SiteCount).Select(site => (site.Rip, site.Size, site.Write, site.Stack, site.CanBounce)));
         Assert.Equal(
-            expected.Instructions.GetRange(translation.FirstInstruction, translation.InstructionCount).Select(entry => (entry.Instruction.IP, entry.Instruction)),
-            actual.Instructions.GetRange(copy.FirstInstruction, copy.InstructionCount).Select(entry => (entry.Instruction.IP, entry.Instruction)));
+            expected.Instructions.Copy(translation.FirstInstruction, translation.InstructionCount).Select(entry => (entry.Instruction.IP, entry.Instruction)),
+            actual.Instructions.Copy(copy.FirstInstruction, copy.InstructionCount).Select(entry => (entry.Instruction.IP, entry.Instruction)));
         Assert.Equal(
-            expected.FaultPoints.GetRange(translation.FirstFaultPoint, translation.FaultPointCount),
-            actual.FaultPoints.GetRange(copy.FirstFaultPoint, copy.FaultPointCount));
+            expected.FaultPoints.Copy(translation.FirstFaultPoint, translation.FaultPointCount),
+            actual.FaultPoints.Copy(copy.FirstFaultPoint, copy.FaultPointCount));
         Assert.Equal(translation.Landings ?? [], copy.Landings ?? []);
         Assert.Equal((translation.Entry, translation.CheckedEntry, translation.IndirectEntry), (copy.Entry, copy.CheckedEntry, copy.IndirectEntry));
     }

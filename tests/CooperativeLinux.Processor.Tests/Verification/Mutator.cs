@@ -122,7 +122,12 @@ internal sealed class Mutator
     }
 
     /// <summary>Number of an access site that belongs to another block, or -1.</summary>
-    public int SiteOfOtherBlock() => _machine.Cpu.Cache.Of(_block.Key.User).Sites.FindIndex(site => site.Owner != _block);
+    public int SiteOfOtherBlock()
+    {
+        RecordList<AccessSite> sites = _machine.Cpu.Cache.Of(_block.Key.User).Sites;
+        int number = sites.TakeWhile(site => site.Owner == _block).Count();
+        return number < sites.Count ? number : -1;
+    }
 
     /// <summary>Whether the next instruction calls a stub that takes the number of an access site.</summary>
     public bool CallsForSite(HostInstruction argument)

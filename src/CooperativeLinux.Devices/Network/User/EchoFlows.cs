@@ -24,7 +24,7 @@ internal sealed class EchoFlows(NetworkCore core)
             return;
         }
 
-        if (core.Plan.IsGateway(packet.Target) || (core.Plan.IsResolver(packet.Target) && core.Plan.HasOutside))
+        if (core.Plan.HasOutside && (core.Plan.IsGateway(packet.Target) || core.Plan.IsResolver(packet.Target)))
         {
             Answer(packet);
             return;
