@@ -56,7 +56,7 @@ internal sealed record BadValues(string Key, string Line, string[] Wrong, (ExitC
         new("rm NAME", "rm deb {}", [], [(ExitCode.Failed, _machines)]),
 
         new("create NAME", "create {}", ["a/b", "..", "a b", "-x", "@x", "ä", new string('a', 65)], [(ExitCode.Failed, ["deb"])]),
-        new("create --release", "create new --release {}", ["woody", "Bookworm", "12"], []),
+        new("create --release", "create new --release {}", ["woody", "Bookworm", "12", "bookworm trixie"], []),
         new("create --packages", "create new --packages {}", ["No!", "git,No!", "../x"], []),
         new("create --size", "create new --size {}", [.. _sizes, "1G"], []),
         new("create --mirror", "create new --mirror {}", _mirrors, []),
@@ -73,7 +73,7 @@ internal sealed record BadValues(string Key, string Line, string[] Wrong, (ExitC
         new("disk commit OVERLAY", "disk commit {}", [], [(ExitCode.Failed, [.. _noDisks, "{disk}", "{text}"])]),
         new("disk commit --base", "disk commit {overlay} --base {}", [], [(ExitCode.Failed, [.. _noDisks, "{other}", "{overlay}"])]),
         new("disk resize FILE", "disk resize {} 1G", [], [(ExitCode.Failed, ["{missing}", "{folder}", "{pipe}", "/dev/null", "{unreadable}"])]),
-        new("disk resize SIZE", "disk resize {disk} {}", _sizes, [(ExitCode.Failed, ["1M"])]),
+        new("disk resize SIZE", "disk resize {disk} {}", _sizes, []),
         new("disk rebase OVERLAY", "disk rebase {} {disk}", [], [(ExitCode.Failed, [.. _noDisks, "{disk}", "{text}"])]),
         new("disk rebase BASE", "disk rebase {overlay} {}", [], [(ExitCode.Failed, [.. _noDisks, "{other}", "{overlay}"])]),
 

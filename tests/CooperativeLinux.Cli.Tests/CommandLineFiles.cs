@@ -8,9 +8,10 @@ using CooperativeLinux.Devices.Block.Storage;
 namespace CooperativeLinux.Cli.Tests;
 
 /// <summary>Files of every kind for command lines, in a folder of their own, and a machine <c>deb</c> that is off.</summary>
-internal sealed class CommandLineFiles : IDisposable
+public sealed class CommandLineFiles : IDisposable
 {
     private const string DataVariable = "XDG_DATA_HOME", CacheVariable = "XDG_CACHE_HOME";
+    private const int DiskSize = 64 << 10;
 
     private readonly string _top = Directory.CreateTempSubdirectory("colinux-test-").FullName;
     private readonly string? _dataBefore = Environment.GetEnvironmentVariable(DataVariable);
@@ -29,8 +30,8 @@ internal sealed class CommandLineFiles : IDisposable
         File.WriteAllText(PathOf("empty"), "");
         File.WriteAllText(PathOf("text"), "text\n");
         File.WriteAllText(PathOf("unreadable"), "text\n");
-        File.WriteAllBytes(PathOf("disk"), new byte[4 << 20]);
-        File.WriteAllBytes(PathOf("other"), [.. Enumerable.Repeat((byte)1, 4 << 20)]);
+        File.WriteAllBytes(PathOf("disk"), new byte[DiskSize]);
+        File.WriteAllBytes(PathOf("other"), [.. Enumerable.Repeat((byte)1, DiskSize)]);
         OverlayImage.Create(PathOf("overlay"), PathOf("disk"), null);
         if (!OperatingSystem.IsWindows())
         {

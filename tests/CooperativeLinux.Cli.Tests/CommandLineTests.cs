@@ -5,7 +5,7 @@ namespace CooperativeLinux.Cli.Tests;
 
 /// <summary>All commands with all their options and arguments: help, examples in the documents, and what bad values lead to.</summary>
 [Collection(nameof(MachineCommandTests))]
-public sealed class CommandLineTests
+public sealed class CommandLineTests(CommandLineFiles files) : IClassFixture<CommandLineFiles>
 {
     private static readonly IReadOnlyList<(string Name, Command Command)> _commands = [.. Walk("", new Application(TextWriter.Null, TextWriter.Null, Machine.RunAsync).Root).Skip(1)];
 
@@ -107,7 +107,6 @@ public sealed class CommandLineTests
     public async Task RunAsync_FlagWithAValue_IsOneClearLine(string key)
     {
         string[] words = key.Split(' ');
-        using CommandLineFiles files = new();
         ConsoleRun run = new();
 
         Assert.Equal(ExitCode.Usage, await run.RunAsync([.. words[..^1], $"{words[^1]}=2"]));
@@ -117,9 +116,8 @@ public sealed class CommandLineTests
 
     /// <summary>Runs a command line that must be refused, with the real machine.</summary>
     /// <returns>The line that says why.</returns>
-    private static async Task<string> RefuseAsync(string key, Func<BadValues, string[]> words, ExitCode expected)
+    private async Task<string> RefuseAsync(string key, Func<BadValues, string[]> words, ExitCode expected)
     {
-        using CommandLineFiles files = new();
         string before = files.Describe();
         ConsoleRun run = new() { Machine = Machine.RunAsync };
         string[] arguments = [.. words(BadValues.All.First(values => values.Key == key)).Select(files.Fill)];

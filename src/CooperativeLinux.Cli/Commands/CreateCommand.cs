@@ -59,10 +59,10 @@ internal sealed class CreateCommand
     {
         _output = output;
         _runMachine = runMachine;
-        _name.Validators.Add(result => CheckNames(result, MachineFolder.IsName, $"is no name for a machine: it has letters, digits and hyphens, at most {MachineFolder.MaxNameLength}"));
-        _packages.Validators.Add(result => CheckNames(result, ImageCommand.IsPackageName, "is not the name of a Debian package"));
+        _name.Validators.Add(result => CheckNames(result, isList: false, MachineFolder.IsName, $"is no name for a machine: it has letters, digits and hyphens, at most {MachineFolder.MaxNameLength}"));
+        _packages.Validators.Add(result => CheckNames(result, isList: true, ImageCommand.IsPackageName, "is not the name of a Debian package"));
         _release.Validators.Add(result => CheckNames(
-            result, DebianRootOptions.Releases.Contains, $"is no release that can be installed here: {string.Join(" or ", DebianRootOptions.Releases)}"));
+            result, isList: false, DebianRootOptions.Releases.Contains, $"is no release that can be installed here: {string.Join(" or ", DebianRootOptions.Releases)}"));
     }
 
     /// <summary>Creates the command.</summary>
@@ -83,9 +83,9 @@ internal sealed class CreateCommand
         return command;
     }
 
-    private static void CheckNames(System.CommandLine.Parsing.SymbolResult result, Func<string, bool> isRight, string complaint)
+    private static void CheckNames(System.CommandLine.Parsing.SymbolResult result, bool isList, Func<string, bool> isRight, string complaint)
     {
-        foreach (string text in result.Tokens.SelectMany(token => Words(token.Value)).Where(text => !isRight(text)))
+        foreach (string text in result.Tokens.SelectMany(token => isList ? Words(token.Value) : [token.Value]).Where(text => !isRight(text)))
         {
             result.AddError($"'{text}' {complaint}.");
         }
