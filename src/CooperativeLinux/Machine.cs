@@ -206,6 +206,7 @@ public sealed partial class Machine : IAsyncDisposable
 
     private async Task<MachineResult> RunToEndAsync(MachineRun run)
     {
+        using IdleMemoryTrimmer trimmer = new();
         try
         {
             while (true)
