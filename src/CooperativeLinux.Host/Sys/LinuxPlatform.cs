@@ -43,4 +43,9 @@ internal sealed class LinuxPlatform : HostPlatform
             throw HostCallException.FromLast("setsid");
         }
     }
+
+    /// <inheritdoc/>
+    public override void KeepStandardStreams()
+    {
+    }
 }
