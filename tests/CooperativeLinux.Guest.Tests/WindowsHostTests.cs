@@ -171,6 +171,7 @@ public sealed class WindowsHostTests : IDisposable
             (BadKernel, "nowhere", ["run", "-k", @"Z:\nowhere"]),
             (Failed, "TAP interfaces only exist on Linux; use --net user", [.. start, "--net", "tap:tap0"]),
             (Usage, "does not exist", [.. start, "--share", Colinux.WinePath(Path.Combine(_top, "none"))]),
+            (Usage, "owner=keep does not exist on Windows", [.. start, "--share", $"{Colinux.WinePath(_top)},owner=keep"]),
             (Usage, "is not a folder", [.. start, "--share", Colinux.WinePath(Path.Combine(_top, "file"))]),
             (Failed, "is a folder", [.. start, "--disk", Colinux.WinePath(_top)]),
         ])
