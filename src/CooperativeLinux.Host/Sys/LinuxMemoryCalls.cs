@@ -17,6 +17,7 @@ internal static unsafe partial class LinuxMemoryCalls
     public const int MapNoReserve = 0x4000;
 
     public const int AdviseDontNeed = 4;
+    public const int AdviseHugePage = 14;
     public const int AdviseNoHugePage = 15;
 
     public const uint MemfdCloseOnExec = 1;

@@ -21,7 +21,7 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
     public static LinuxCodeMapping Create(nuint dataSize, nuint codeSize)
     {
         nuint size = CodeMemory.GuardSize + dataSize + codeSize + CodeMemory.GuardSize;
-        nint start = Map(0, size, ProtNone, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
+        nint start = Reserve(size, CodeMemory.GuardSize + dataSize);
         if (start == MapFailed)
         {
             throw HostCallException.FromLast($"mmap of {size} bytes for code");
@@ -35,6 +35,8 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
             {
                 throw HostCallException.FromLast("mprotect of the code's data");
             }
+
+            _ = Advise(data, dataSize, AdviseHugePage);
 
             nint view = TryMapTwice(code, codeSize);
             if (view != 0)
@@ -65,6 +67,32 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
         }
     }
 
+    /// <summary>Reserves a range that has a large page's border at an offset.</summary>
+    /// <returns>Its start, or <see cref="MapFailed"/>.</returns>
+    private static nint Reserve(nuint size, nuint offset)
+    {
+        const int Large = HostAllocation.LargePageSize;
+        nint range = Map(0, size + Large, ProtNone, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
+        if (range == MapFailed)
+        {
+            return MapFailed;
+        }
+
+        nint start = ((range + (nint)offset + Large - 1) & -Large) - (nint)offset;
+        nuint head = (nuint)(start - range);
+        if (head != 0)
+        {
+            _ = Unmap(range, head);
+        }
+
+        if (head != Large)
+        {
+            _ = Unmap(start + (nint)size, Large - head);
+        }
+
+        return start;
+    }
+
     /// <summary>Maps a memory file executable at the address and writable elsewhere.</summary>
     /// <returns>The writable view, or 0 where the host forbids executable files in memory; the range is then as before.</returns>
     private static nint TryMapTwice(nint code, nuint codeSize)
@@ -83,14 +111,17 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
                 throw HostCallException.FromLast($"ftruncate of a memory file to {codeSize} bytes");
             }
 
-            view = Map(0, codeSize, ProtRead | ProtWrite, MapShared | MapNoReserve, file, 0);
-            if (view == MapFailed)
+            view = Reserve(codeSize, 0);
+            if (view == MapFailed || Map(view, codeSize, ProtRead | ProtWrite, MapShared | MapFixed | MapNoReserve, file, 0) == MapFailed)
             {
                 throw HostCallException.FromLast("mmap of the writable view of code");
             }
 
             if (Map(code, codeSize, ProtRead | ProtExecute, MapShared | MapFixed | MapNoReserve, file, 0) != MapFailed)
             {
+                // Most hosts have no large pages in memory files; the hint costs nothing.
+                _ = Advise(view, codeSize, AdviseHugePage);
+                _ = Advise(code, codeSize, AdviseHugePage);
                 nint result = view;
                 view = MapFailed;
                 return result;
