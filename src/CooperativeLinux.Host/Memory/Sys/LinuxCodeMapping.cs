@@ -9,8 +9,11 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
     private readonly nuint _size;
     private readonly nuint _viewSize;
 
-    private LinuxCodeMapping(nint start, nuint size, nint view, nuint viewSize)
+    private readonly nint _code;
+
+    private LinuxCodeMapping(nint start, nuint size, nint code, nint view, nuint viewSize)
     {
+        _code = code;
         Start = (byte*)start;
         CodeWritable = (byte*)view;
         _size = size;
@@ -41,7 +44,7 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
             nint view = TryMapTwice(code, codeSize);
             if (view != 0)
             {
-                return new LinuxCodeMapping(start, size, view, codeSize);
+                return new LinuxCodeMapping(start, size, code, view, codeSize);
             }
 
             if (Protect(code, codeSize, ProtRead | ProtWrite | ProtExecute) != 0)
@@ -49,12 +52,23 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
                 throw HostCallException.FromLast("The host forbids executable memory: mprotect(PROT_READ|PROT_WRITE|PROT_EXEC)");
             }
 
-            return new LinuxCodeMapping(start, size, code, 0);
+            return new LinuxCodeMapping(start, size, code, code, 0);
         }
         catch
         {
             _ = Unmap(start, size);
             throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void BringIn(nuint offset, nuint length)
+    {
+        // Linux 5.14; before, they come in by faults.
+        _ = Advise((nint)CodeWritable + (nint)offset, length, AdvisePopulateWrite);
+        if (_viewSize != 0)
+        {
+            _ = Advise(_code + (nint)offset, length, AdvisePopulateRead);
         }
     }
 
