@@ -29,7 +29,10 @@ internal abstract class HostPlatform
     public abstract string? CheckProcess();
 
     /// <summary>See <see cref="HostAllocation.AllocateSparse"/>; the size is positive.</summary>
-    public abstract HostAllocation AllocateSparse(ulong size);
+    public abstract HostAllocation AllocateSparse(ulong size, bool largePages);
+
+    /// <summary>See <see cref="HostAllocation.ExpectFill"/>.</summary>
+    public abstract unsafe void AdviseLargePages(byte* start, nuint length);
 
     /// <summary>See <see cref="CodeMemory.Create"/>; sizes are multiples of <see cref="CodeMemory.Granularity"/>.</summary>
     public abstract CodeMapping MapCode(nuint dataSize, nuint codeSize);
@@ -48,4 +51,7 @@ internal abstract class HostPlatform
 
     /// <summary>See <see cref="Processes.HostProcess.Detach"/>.</summary>
     public abstract void DetachProcess();
+
+    /// <summary>See <see cref="Processes.HostProcess.KeepStandardStreams"/>.</summary>
+    public abstract void KeepStandardStreams();
 }
