@@ -171,6 +171,38 @@ public sealed class BlockBackendTests : IDisposable
     }
 
     [Fact]
+    public void Write_Quick_IsDoneByWhoNotifiesUntilOneTakesLong()
+    {
+        _disk.AreWritesQuick = true;
+        BlockFrontend guest = Connect();
+        // On a busy machine, any write may have taken long.
+        Assert.True(SpinWait.SpinUntil(() => IsWrittenHere(), TimeSpan.FromSeconds(20)));
+        _disk.OnStart = _ => Thread.Sleep(100);
+        Assert.True(SpinWait.SpinUntil(() => IsWrittenHere(), TimeSpan.FromSeconds(20)));
+        Assert.False(IsWrittenHere());
+        Assert.Equal(_disk.Content[4096..8192], Sectors(0));
+
+        bool IsWrittenHere()
+        {
+            Assert.Equal(BlockFrontend.Okay, guest.Do(guest.Direct(BlockFrontend.Write, 8, Segment(0))));
+            return _disk.Writers[^1] == Environment.CurrentManagedThreadId;
+        }
+    }
+
+    [Fact]
+    public void Write_QuickThatFails_IsAnError()
+    {
+        _disk.AreWritesQuick = true;
+        _disk.OnStart = _ => throw new IOException("no room");
+        BlockFrontend guest = Connect();
+
+        Assert.Equal(BlockFrontend.Error, guest.Do(guest.Direct(BlockFrontend.Write, 8, Segment(0))));
+
+        _disk.OnStart = _ => { };
+        Assert.Equal(BlockFrontend.Okay, guest.Do(guest.Direct(BlockFrontend.Write, 8, Segment(0))));
+    }
+
+    [Fact]
     public void Flush_AndDiscard_ReachTheDisk()
     {
         BlockFrontend guest = Connect();

@@ -27,7 +27,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output)
     private static int Round(Random random)
     {
         using HostileMachine hostile = new();
-        using MemoryDisk disk = new() { IsCached = offset => (offset >> 12) % 2 == 0 };
+        using MemoryDisk disk = new() { IsCached = offset => (offset >> 12) % 2 == 0, AreWritesQuick = random.Next(2) == 0 };
         using BlockBackend backend = new(hostile.Machine.Context, 0, disk);
         backend.Start();
         BlockFrontend guest = new(hostile.Machine, Device, order: 2);

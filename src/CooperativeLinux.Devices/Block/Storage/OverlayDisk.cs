@@ -135,6 +135,10 @@ public sealed class OverlayDisk : Disk
     }
 
     /// <inheritdoc/>
+    public override bool IsWriteQuick(long offset, long length) =>
+        offset % ClusterSize == 0 && length % ClusterSize == 0 && _map.IsHeld(offset / ClusterSize, OverlayLayout.ClusterCount(offset + length));
+
+    /// <inheritdoc/>
     public override void Flush()
     {
         lock (_flushGate)

@@ -71,6 +71,11 @@ public sealed class RawDisk : BaseDisk
     public override void Write(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Write(buffers, offset);
 
     /// <inheritdoc/>
+    public override bool IsWriteQuick(long offset, long length) =>
+        // The host would first have to read the rest of a page.
+        offset % PhysicalSectorSize == 0 && length % PhysicalSectorSize == 0;
+
+    /// <inheritdoc/>
     public override void Flush()
     {
         // The host reports lost writes once; whoever asks again must not be told that all is well.
