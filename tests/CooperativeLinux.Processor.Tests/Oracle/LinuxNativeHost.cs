@@ -16,12 +16,8 @@ internal static unsafe partial class LinuxNativeHost
     private const int MapShared = 1, MapPrivate = 2, MapAnonymous = 0x20, MapPopulate = 0x8000, MapFixedNoReplace = 0x10_0000;
     private const int SaSigInfo = 4, SaOnStack = 0x0800_0000, SigSetMask = 2, SigStackDisabled = 2;
 
-    /// <summary>Bit of AT_HWCAP2 that says user programs may use wrfsbase.</summary>
-    private const ulong HwCap2FsGsBase = 2;
-    private const ulong AuxHwCap2 = 26;
-
-    public static bool IsSupported => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64
-        && (GetAuxiliaryValue(AuxHwCap2) & HwCap2FsGsBase) != 0 && System.Runtime.Intrinsics.X86.Avx2.IsSupported;
+    public static bool IsSupported { get; } = OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64
+        && System.Runtime.Intrinsics.X86.Avx2.IsSupported && HasFsGsBase();
 
     public static int CurrentThread => (int)SystemCall(186, 0, 0, 0);
 
@@ -95,6 +91,22 @@ internal static unsafe partial class LinuxNativeHost
 
     public static void Interrupt(int thread) => SystemCall(234, Environment.ProcessId, thread, WatchdogSignal);
 
+    /// <summary>Tries rdfsbase: AT_HWCAP2 does not tell, since a kernel that does not use the instructions may leave them on.</summary>
+    private static bool HasFsGsBase()
+    {
+        const int IllegalInstruction = 4;
+        byte* memory = MapPrivateExecutable(0, 4096);
+        byte[] code = NativeThunks.EmitProbe((ulong)memory, out NativeThunks.Addresses addresses);
+        code.CopyTo(new Span<byte>(memory, code.Length));
+        SignalAction previous;
+        Check(SigAction(IllegalInstruction, null, &previous), "sigaction");
+        InstallHandler(IllegalInstruction, addresses.Handler);
+        bool isThere = ((delegate* unmanaged<int>)addresses.Enter)() != 0;
+        Check(SigAction(IllegalInstruction, &previous, null), "sigaction");
+        MemoryUnmap((nint)memory, 4096);
+        return isThere;
+    }
+
     private static byte* Map(ulong address, int size, int protection, int flags, int descriptor, long offset)
     {
         nint result = MemoryMap((nint)address, size, protection, flags | MapPopulate | (address != 0 ? MapFixedNoReplace : 0), descriptor, offset);
@@ -123,6 +135,9 @@ internal static unsafe partial class LinuxNativeHost
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     private static partial nint MemoryMap(nint address, nint size, int protection, int flags, int descriptor, long offset);
 
+    [LibraryImport("libc", EntryPoint = "munmap")]
+    private static partial int MemoryUnmap(nint address, nint size);
+
     [LibraryImport("libc", EntryPoint = "sigaction", SetLastError = true)]
     private static partial int SigAction(int signal, SignalAction* action, SignalAction* previous);
 
@@ -131,9 +146,6 @@ internal static unsafe partial class LinuxNativeHost
 
     [LibraryImport("libc", EntryPoint = "pthread_sigmask")]
     private static partial int PthreadSigmask(int how, SignalSet* set, SignalSet* previous);
-
-    [LibraryImport("libc", EntryPoint = "getauxval")]
-    private static partial ulong GetAuxiliaryValue(ulong type);
 
     [LibraryImport("libc", EntryPoint = "syscall")]
     private static partial long SystemCall(long number, long first, long second, long third);

@@ -49,6 +49,29 @@ internal static class NativeThunks
         return stream.ToArray();
     }
 
+    /// <summary>Emits a routine that returns 1 in eax if rdfsbase works and 0 if it raises #UD, and the handler of that signal.</summary>
+    /// <param name="code">Where the code will be.</param>
+    /// <param name="addresses">Entry points; there is no exit.</param>
+    public static byte[] EmitProbe(ulong code, out Addresses addresses)
+    {
+        Assembler c = new(64);
+        Label enter = c.CreateLabel(), end = c.CreateLabel(), handler = c.CreateLabel();
+        c.Label(ref enter);
+        c.xor(eax, eax);
+        c.rdfsbase(rcx);
+        c.inc(eax);
+        c.Label(ref end);
+        c.ret();
+        c.Label(ref handler);
+        c.lea(rax, __[end]);
+        c.mov(__qword_ptr[rdx + ContextOffset + (8 * ContextRip)], rax);
+        c.ret();
+        using MemoryStream stream = new();
+        AssemblerResult result = c.Assemble(new StreamCodeWriter(stream), code, BlockEncoderOptions.ReturnNewInstructionOffsets);
+        addresses = new Addresses(result.GetLabelRIP(enter), 0, result.GetLabelRIP(handler));
+        return stream.ToArray();
+    }
+
     private static long Offset(string field) => Marshal.OffsetOf<NativeControl>(field);
 
     private sealed class Emitter(Assembler c, ulong control)
@@ -101,7 +124,7 @@ internal static class NativeThunks
             c.iretq();
         }
 
-        /// <summary>General registers and flags were stored by the handler already.</summary>
+        /// <summary>General registers and flags were stored by the handler already, which has also set rsp.</summary>
         public void EmitExit()
         {
             for (int i = 0; i < Vectors.Length; i++)
@@ -118,7 +141,6 @@ internal static class NativeThunks
             c.wrfsbase(rax);
             c.mov(rax, Field(nameof(NativeControl.HostGsBase)));
             c.wrgsbase(rax);
-            c.mov(rsp, Field(nameof(NativeControl.HostRsp)));
 
             // A signal's return leaves NT and ID as they are; NT would make the next iretq fault.
             c.push((int)TestState.FixedFlags);
@@ -156,6 +178,10 @@ internal static class NativeThunks
             c.mov(Field(nameof(NativeControl.Active)), 0);
             c.mov(rax, Field(nameof(NativeControl.ExitAddress)));
             c.mov(__qword_ptr[rdx + ContextOffset + (8 * ContextRip)], rax);
+
+            // Some kernels cannot return to an rsp that is not canonical.
+            c.mov(rax, Field(nameof(NativeControl.HostRsp)));
+            c.mov(__qword_ptr[rdx + ContextOffset + (8 * ContextRsp)], rax);
             c.mov(__qword_ptr[rdx + ContextOffset + (8 * ContextFlags)], (int)TestState.FixedFlags);
             c.ret();
 

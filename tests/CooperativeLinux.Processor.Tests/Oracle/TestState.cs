@@ -79,6 +79,14 @@ internal sealed class TestState
         Outcome = other.Outcome;
     }
 
+    /// <summary>Whether the other state is the same in everything a run can change.</summary>
+    public bool HasSameContent(TestState other) =>
+        Registers.AsSpan().SequenceEqual(other.Registers)
+        && (Rip, Rflags, Mxcsr, Outcome) == (other.Rip, other.Rflags, other.Mxcsr, other.Outcome)
+        && Vectors.AsSpan().SequenceEqual(other.Vectors)
+        && X87.AsSpan().SequenceEqual(other.X87)
+        && Memory.AsSpan().SequenceEqual(other.Memory);
+
     /// <summary>Writes to memory whatever its protection; bytes that fall on absent pages are left out.</summary>
     public void Write(ulong address, ReadOnlySpan<byte> bytes)
     {
