@@ -71,11 +71,13 @@ internal sealed class MicroCommand(MicroOptions options, TextWriter output)
                 return iterations;
             }
 
-            iterations = Math.Max(1, (long)(iterations * Math.Clamp(wanted, 0.1, 8)));
-            if (iterations == 1)
+            long next = Math.Max(1, (long)(iterations * Math.Clamp(wanted, 0.1, 8)));
+            if (next == 1 && iterations == 1)
             {
                 return 1;
             }
+
+            iterations = next;
         }
     }
 

@@ -69,6 +69,19 @@ public sealed unsafe class CodeMemory : IDisposable
     /// <summary>Whether the address lies in the executable view.</summary>
     public bool ContainsCode(byte* address) => address >= Code && address < Code + CodeSize;
 
+    /// <summary>Tells the host that a part of the code is about to be written and executed: it comes in at once and not page by page.</summary>
+    /// <param name="offset">First byte of the code; the page it lies in is the first.</param>
+    /// <param name="length">Bytes; what is beyond the end is left out.</param>
+    public void BringIn(int offset, int length)
+    {
+        int start = offset & -HostAllocation.PageSize;
+        int end = (int)Math.Min((long)offset + length, CodeSize) & -HostAllocation.PageSize;
+        if (end > start)
+        {
+            _mapping?.BringIn((nuint)start, (nuint)(end - start));
+        }
+    }
+
     /// <summary>Unmaps it all. No thread may be executing the code.</summary>
     public void Dispose()
     {

@@ -8,6 +8,9 @@ public abstract unsafe class HostAllocation : IDisposable
     /// <summary>Bytes in a host page.</summary>
     public const int PageSize = 4096;
 
+    /// <summary>Bytes in a large page of x86-64.</summary>
+    public const int LargePageSize = 2 << 20;
+
     // What a process has at most on x86-64 with 4-level tables. Wine searches very long for more.
     private const ulong AddressSpace = 1UL << 47;
 
@@ -28,14 +31,26 @@ public abstract unsafe class HostAllocation : IDisposable
     /// On Windows the whole size counts against the commit limit (RAM plus page file) at once, because Windows
     /// commits on touch only through a fault handler; pages are still given on first touch.</summary>
     /// <param name="size">Bytes; rounded up to whole pages by the host.</param>
+    /// <param name="largePages">Whether a touch may take <see cref="LargePageSize"/> at once, where the host has pages of that size: for
+    /// memory that fills up. Parts that were given back are in small pages from then on.</param>
     /// <exception cref="ArgumentOutOfRangeException">The size is zero.</exception>
     /// <exception cref="OutOfMemoryException">The host refuses; the message names the call and its error.</exception>
-    public static HostAllocation AllocateSparse(ulong size)
+    public static HostAllocation AllocateSparse(ulong size, bool largePages = false)
     {
         ArgumentOutOfRangeException.ThrowIfZero(size);
         return size <= AddressSpace
-            ? HostPlatform.Create().AllocateSparse(size)
+            ? HostPlatform.Create().AllocateSparse(size, largePages)
             : throw new OutOfMemoryException($"{size} bytes are more than the address space of a process.");
+    }
+
+    /// <summary>Tells the host that fresh memory is about to be filled, so that it may come in large pages. A hint: nothing else changes.</summary>
+    /// <param name="memory">A new array, for example.</param>
+    public static void ExpectFill(Span<byte> memory)
+    {
+        fixed (byte* start = memory)
+        {
+            HostPlatform.Create().AdviseLargePages(start, (nuint)memory.Length);
+        }
     }
 
     /// <summary>Gives touched pages back to the host. They read zero afterwards. Other threads may access the range

@@ -29,7 +29,10 @@ internal abstract class HostPlatform
     public abstract string? CheckProcess();
 
     /// <summary>See <see cref="HostAllocation.AllocateSparse"/>; the size is positive.</summary>
-    public abstract HostAllocation AllocateSparse(ulong size);
+    public abstract HostAllocation AllocateSparse(ulong size, bool largePages);
+
+    /// <summary>See <see cref="HostAllocation.ExpectFill"/>.</summary>
+    public abstract unsafe void AdviseLargePages(byte* start, nuint length);
 
     /// <summary>See <see cref="CodeMemory.Create"/>; sizes are multiples of <see cref="CodeMemory.Granularity"/>.</summary>
     public abstract CodeMapping MapCode(nuint dataSize, nuint codeSize);

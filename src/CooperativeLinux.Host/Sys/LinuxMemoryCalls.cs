@@ -17,7 +17,10 @@ internal static unsafe partial class LinuxMemoryCalls
     public const int MapNoReserve = 0x4000;
 
     public const int AdviseDontNeed = 4;
+    public const int AdviseHugePage = 14;
     public const int AdviseNoHugePage = 15;
+    public const int AdvisePopulateRead = 22;
+    public const int AdvisePopulateWrite = 23;
 
     public const uint MemfdCloseOnExec = 1;
     public const uint MemfdExecutable = 0x10;

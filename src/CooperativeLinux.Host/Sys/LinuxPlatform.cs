@@ -18,7 +18,17 @@ internal sealed class LinuxPlatform : HostPlatform
     public override string? CheckProcess() => null;
 
     /// <inheritdoc/>
-    public override HostAllocation AllocateSparse(ulong size) => new LinuxHostAllocation(size);
+    public override HostAllocation AllocateSparse(ulong size, bool largePages) => new LinuxHostAllocation(size, largePages);
+
+    public override unsafe void AdviseLargePages(byte* start, nuint length)
+    {
+        nint first = ((nint)start + HostAllocation.PageSize - 1) & -HostAllocation.PageSize;
+        nint end = (nint)(start + length) & -HostAllocation.PageSize;
+        if (end - first >= HostAllocation.LargePageSize)
+        {
+            _ = LinuxMemoryCalls.Advise(first, (nuint)(end - first), LinuxMemoryCalls.AdviseHugePage);
+        }
+    }
 
     /// <inheritdoc/>
     public override CodeMapping MapCode(nuint dataSize, nuint codeSize) => LinuxCodeMapping.Create(dataSize, codeSize);

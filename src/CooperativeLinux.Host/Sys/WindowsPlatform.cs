@@ -16,7 +16,12 @@ internal sealed class WindowsPlatform : HostPlatform
     public override string? CheckProcess() => WindowsRequirements.Check();
 
     /// <inheritdoc/>
-    public override HostAllocation AllocateSparse(ulong size) => new WindowsHostAllocation(size);
+    public override HostAllocation AllocateSparse(ulong size, bool largePages) => new WindowsHostAllocation(size);
+
+    // Large pages of Windows need a privilege.
+    public override unsafe void AdviseLargePages(byte* start, nuint length)
+    {
+    }
 
     /// <inheritdoc/>
     public override CodeMapping MapCode(nuint dataSize, nuint codeSize) => WindowsCodeMapping.Create(dataSize, codeSize);

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Monitor.Images.Compression;
 
 namespace CooperativeLinux.Monitor.Images;
@@ -90,6 +91,7 @@ internal static class BzImage
         }
 
         byte[] kernel = GC.AllocateUninitializedArray<byte>((int)size);
+        HostAllocation.ExpectFill(kernel);
         int unpacked = isXz ? new XzDecoder().Decode(packed, kernel)
             : magic == ZstdDecoder.Magic ? new ZstdDecoder().Decode(packed, kernel)
             : Lz4LegacyDecoder.Decode(packed, kernel);

@@ -1,3 +1,4 @@
+using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Monitor.Images.Compression;
 
 namespace CooperativeLinux.Monitor.Images;
@@ -97,6 +98,7 @@ public sealed class KernelImage
         }
 
         byte[] bytes = GC.AllocateUninitializedArray<byte>((int)stream.Length);
+        HostAllocation.ExpectFill(bytes);
         int length = stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
         return length == bytes.Length ? bytes : bytes[..length];
     }

@@ -1,3 +1,4 @@
+using CooperativeLinux.Host.Memory;
 using CooperativeLinux.Processor.Emission;
 using CooperativeLinux.Processor.Memory;
 
@@ -24,16 +25,15 @@ internal sealed unsafe class CodeCache
     private readonly Dictionary<BlockKey, BlockTemplate> _templates = [];
     private int _templateBytes;
 
-    /// <param name="start">First usable offset of the code region.</param>
-    /// <param name="end">End of the code region.</param>
-    public CodeCache(Assembler assembler, GuestMemory memory, int start, int end, int returnMiss)
+    /// <param name="start">First usable offset of the code.</param>
+    public CodeCache(Assembler assembler, GuestMemory memory, CodeMemory code, int start, int returnMiss)
     {
         _asm = assembler;
         _memory = memory;
         _returnMiss = returnMiss;
-        int middle = start + ((end - start) / 2);
-        _kernel = new CodeRegion(start, middle);
-        _user = new CodeRegion(middle, end);
+        int middle = start + ((code.CodeSize - start) / 2);
+        _kernel = new CodeRegion(code, start, middle);
+        _user = new CodeRegion(code, middle, code.CodeSize);
     }
 
     /// <summary>Raised for every dropped block, before its links go.</summary>

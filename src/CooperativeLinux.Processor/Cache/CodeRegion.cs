@@ -1,16 +1,25 @@
+using CooperativeLinux.Host.Memory;
+
 namespace CooperativeLinux.Processor.Cache;
 
 /// <summary>The part of the code memory that holds the blocks of one mode, and what those refer to by number.</summary>
 internal sealed class CodeRegion
 {
+    /// <summary>Bytes that are brought in together.</summary>
+    private const int Portion = 256 * 1024;
+
+    private readonly CodeMemory _code;
     private readonly int _start;
     private readonly int _end;
+    private int _present;
 
+    /// <param name="code">Where the code is.</param>
     /// <param name="start">First usable offset.</param>
     /// <param name="end">End of the part.</param>
-    public CodeRegion(int start, int end)
+    public CodeRegion(CodeMemory code, int start, int end)
     {
-        _start = start;
+        _code = code;
+        _start = _present = start;
         _end = end;
         Position = start;
     }
@@ -33,6 +42,18 @@ internal sealed class CodeRegion
     public List<(Iced.Intel.Instruction Instruction, Block Owner)> Instructions { get; } = [];
 
     public bool Contains(int offset) => offset >= _start && offset < _end;
+
+    /// <summary>Before a block is emitted: has the host bring in memory for it.</summary>
+    /// <param name="length">Bytes it may take.</param>
+    public void BringIn(int length)
+    {
+        int wanted = Math.Min(Position + length, _end);
+        if (wanted > _present)
+        {
+            _code.BringIn(_present, Portion);
+            _present += Portion;
+        }
+    }
 
     /// <summary>Block that contains a host code offset, or null.</summary>
     public Block? Find(int offset)

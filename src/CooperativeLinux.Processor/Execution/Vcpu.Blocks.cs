@@ -391,6 +391,7 @@ public sealed unsafe partial class Vcpu
             FlushCode(key.User);
         }
 
+        _cache.Of(key.User).BringIn(BlockEmitter.MaxBlockBytes);
         bool hot = IsHot(key);
         if (!hot && TryMove(key, out Block? moved))
         {

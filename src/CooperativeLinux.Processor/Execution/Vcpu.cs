@@ -63,7 +63,7 @@ public sealed unsafe partial class Vcpu : IDisposable
         _asm = new Assembler(_code.CodeWritable, _code.Code, _code.Data);
         _stubs = new Stubs(_asm, OperatingSystem.IsWindows());
         _asm.StubsEnd = _stubs.End;
-        _cache = new CodeCache(_asm, memory, (_stubs.End + 63) & ~63, _code.CodeSize, _stubs.ReturnMiss) { Dropping = OnBlockDropped };
+        _cache = new CodeCache(_asm, memory, _code, (_stubs.End + 63) & ~63, _stubs.ReturnMiss) { Dropping = OnBlockDropped };
         _decoder = new BlockDecoder(_policy);
         _emitter = new BlockEmitter(_asm, _stubs, _cache, _policy);
         nint missStub = (nint)(_code.Code + _stubs.BranchMiss);

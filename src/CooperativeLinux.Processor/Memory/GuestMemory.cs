@@ -33,7 +33,7 @@ public sealed unsafe class GuestMemory : IDisposable
         }
 
         Size = size;
-        _ram = HostAllocation.AllocateSparse(size);
+        _ram = HostAllocation.AllocateSparse(size, largePages: true);
         _base = _ram.Pointer;
         CodeFrames = new byte[size / PageSize];
     }

@@ -108,6 +108,35 @@ public sealed unsafe class HostAllocationTests
         Assert.Equal(4, ResidentKibibytes(memory.Pointer));
     }
 
+    [Theory]
+    [InlineData(1 << 20)]
+    [InlineData((16 << 20) + 4096)]
+    public void AllocateSparse_LargePages_IsZeroAlignedAndGivesPartsBack(int size)
+    {
+        const ulong Large = HostAllocation.LargePageSize;
+        using HostAllocation memory = HostAllocation.AllocateSparse((ulong)size, largePages: true);
+        Span<byte> all = new(memory.Pointer, size);
+        Assert.False(all.ContainsAnyExcept((byte)0));
+        all.Fill(0xA5);
+        ulong full = memory.ResidentBytes();
+
+        // A part, and from one large page into the next but one.
+        memory.Discard(2 * Page, Page);
+        if ((ulong)size > 4 * Large)
+        {
+            memory.Discard(Large + Page, 2 * Large);
+        }
+
+        ulong given = (ulong)size > 4 * Large ? Page + (2 * Large) : Page;
+        Assert.Equal((ulong)size, full);
+        Assert.Equal(full - given, memory.ResidentBytes());
+        Assert.Equal(given, (ulong)all.Count((byte)0));
+        if (OperatingSystem.IsLinux())
+        {
+            Assert.Equal(0UL, (ulong)memory.Pointer % Large);
+        }
+    }
+
     [Fact(Skip = "Reads /proc/self/smaps.", SkipUnless = nameof(IsLinux))]
     public void AllocateSparse_OnePageTouched_TakesOnePage()
     {

@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Runtime.InteropServices;
 using static CooperativeLinux.Host.Sys.LinuxMemoryCalls;
 
@@ -6,20 +7,29 @@ namespace CooperativeLinux.Host.Memory.Sys;
 /// <summary>Private anonymous memory.</summary>
 internal sealed unsafe class LinuxHostAllocation : HostAllocation
 {
+    // Large pages that are given back in part, and must not be filled up again by the host; null: there are none.
+    private readonly BitArray? _small;
     private nint _address;
 
-    public LinuxHostAllocation(ulong size)
+    public LinuxHostAllocation(ulong size, bool largePages)
     {
-        nint address = Map(0, (nuint)size, ProtRead | ProtWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
+        nuint slack = largePages ? LargePageSize : 0u;
+        nint address = Map(0, (nuint)size + slack, ProtRead | ProtWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
         if (address == MapFailed)
         {
             throw new OutOfMemoryException(HostCallException.Describe($"mmap of {size} bytes", Marshal.GetLastPInvokeError()));
         }
 
-        // Huge pages would make a touched page cost 2 MiB. Kernels without huge pages answer EINVAL, which is as good.
-        if (Advise(address, (nuint)size, AdviseNoHugePage) != 0 && Marshal.GetLastPInvokeError() != ErrorInvalid)
+        if (largePages)
         {
-            HostCallException failure = HostCallException.FromLast("madvise(MADV_NOHUGEPAGE)");
+            address = Align(address, (nuint)size);
+            _small = new BitArray((int)((size + LargePageSize - 1) / LargePageSize));
+        }
+
+        // By itself a host may give large pages to all, and a touched page would take 2 MiB. Kernels without them answer EINVAL, which is as good.
+        if (Advise(address, (nuint)size, largePages ? AdviseHugePage : AdviseNoHugePage) != 0 && Marshal.GetLastPInvokeError() != ErrorInvalid)
+        {
+            HostCallException failure = HostCallException.FromLast("madvise(MADV_HUGEPAGE or MADV_NOHUGEPAGE)");
             _ = Unmap(address, (nuint)size);
             throw failure;
         }
@@ -46,6 +56,9 @@ internal sealed unsafe class LinuxHostAllocation : HostAllocation
     /// <inheritdoc/>
     private protected override void DiscardPages(byte* start, nuint length)
     {
+        ulong first = (ulong)(start - Pointer);
+        KeepSmall(first);
+        KeepSmall(first + length);
         if (Advise((nint)start, length, AdviseDontNeed) != 0)
         {
             throw HostCallException.FromLast("madvise(MADV_DONTNEED)");
@@ -65,6 +78,39 @@ internal sealed unsafe class LinuxHostAllocation : HostAllocation
         }
 
         return flags.AsSpan().Count((byte)1);
+    }
+
+    // Cuts a mapping with one large page too much so that it begins at a large page's border.
+    private static nint Align(nint address, nuint size)
+    {
+        nint start = (address + LargePageSize - 1) & -LargePageSize;
+        nuint head = (nuint)(start - address), tail = LargePageSize - head;
+        if (head != 0)
+        {
+            _ = Unmap(address, head);
+        }
+
+        if (tail != 0)
+        {
+            nint end = start + (nint)((size + PageSize - 1) & ~(nuint)(PageSize - 1));
+            _ = Unmap(end, tail);
+        }
+
+        return start;
+    }
+
+    // A large page that is not given back as a whole: the host joins small pages to large ones again, with what it had got back.
+    private void KeepSmall(ulong border)
+    {
+        ulong large = border / LargePageSize;
+        if (_small is null || border % LargePageSize == 0 || _small[(int)large])
+        {
+            return;
+        }
+
+        _small[(int)large] = true;
+        ulong start = large * LargePageSize;
+        _ = Advise(_address + (nint)start, (nuint)Math.Min(LargePageSize, Size - start), AdviseNoHugePage);
     }
 
     private void Release()
