@@ -1,8 +1,6 @@
-using System.Diagnostics;
 using CooperativeLinux.Guest.Tests.Harness;
 using CooperativeLinux.Guests.Images;
 using CooperativeLinux.Guests.Kernels;
-using CooperativeLinux.Guests.Storage;
 
 namespace CooperativeLinux.Guest.Tests;
 
@@ -12,24 +10,12 @@ public sealed class MachineTests
     [Fact]
     public async Task Run_KernelOnTheDisk_Boots()
     {
-        Assert.SkipUnless(File.Exists("/usr/sbin/mke2fs"), "needs e2fsprogs");
-        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
-        GuestCache cache = GuestCache.ForUser();
-        Kernel kernel = await new KernelStore(cache).GetAsync(KernelFlavour.Cloud61, cancellationToken: cancellationToken);
-        IReadOnlyList<string> initrds = await new DefaultGuest(cache).GetInitrdsAsync(kernel, cancellationToken: cancellationToken);
+        Assert.SkipUnless(SystemDisk.IsPossible, "needs e2fsprogs");
         DirectoryInfo folder = Directory.CreateTempSubdirectory("colinux-disk-");
         try
         {
-            string content = Directory.CreateDirectory(Path.Combine(folder.FullName, "content", "boot")).Parent!.FullName;
-            File.Copy(kernel.VmlinuzPath, Path.Combine(content, "boot", "vmlinuz-1"));
-            File.CreateSymbolicLink(Path.Combine(content, "vmlinuz"), "boot/vmlinuz-1");
-            await File.WriteAllBytesAsync(Path.Combine(content, "initrd.img"), [.. initrds.SelectMany(File.ReadAllBytes)], cancellationToken);
             string disk = Path.Combine(folder.FullName, "disk.img");
-            using (Process mke2fs = Process.Start("/usr/sbin/mke2fs", ["-q", "-t", "ext4", "-d", content, disk, "64M"]))
-            {
-                await mke2fs.WaitForExitAsync(cancellationToken);
-                Assert.Equal(0, mke2fs.ExitCode);
-            }
+            Kernel kernel = await SystemDisk.CreateAsync(disk, KernelFlavour.Cloud61, TestContext.Current.CancellationToken);
 
             (int exitCode, string output, string errors) = Colinux.Run(
                 "run", "-k", "disk", "-d", disk, "-m", "256M", "-a", "root= colinux.script=\"mount /dev/xvda /mnt; cmp /mnt/vmlinuz /mnt/boot/vmlinuz-1; uname -r\"");

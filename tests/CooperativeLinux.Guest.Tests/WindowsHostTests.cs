@@ -76,11 +76,11 @@ public sealed class WindowsHostTests : IDisposable
             """.ReplaceLineEndings("\n"));
         File.WriteAllText(Path.Combine(_top, "secret"), "not the guest's");
 
-        string[] start = [.. await BootAsync("6.1-generic"), "--share", $"{Wine(shared)}:shared"];
+        string[] start = [.. await BootAsync("6.1-generic"), "--share", $"{Colinux.WinePath(shared)}:shared"];
         using Colinux colinux = Colinux.StartWindows(
-            [.. start, "--disk", $"{Wine(basis)},overlay={Wine(overlay)}", "--net", $"user,dns={names}", "--forward", $"tcp:{port}:22", "-a", "colinux.script=\"sh /mnt/shared/script\""]);
+            [.. start, "--disk", $"{Colinux.WinePath(basis)},overlay={Colinux.WinePath(overlay)}", "--net", $"user,dns={names}", "--forward", $"tcp:{port}:22", "-a", "colinux.script=\"sh /mnt/shared/script\""]);
         (int position, _) = colinux.WaitFor("about to get started");
-        using (Colinux other = Colinux.StartWindows([.. start, "--disk", Wine(overlay)]))
+        using (Colinux other = Colinux.StartWindows([.. start, "--disk", Colinux.WinePath(overlay)]))
         {
             // While the first machine has it.
             Assert.Equal(Failed, other.WaitForExit());
@@ -141,7 +141,7 @@ public sealed class WindowsHostTests : IDisposable
     [Fact(SkipUnless = nameof(IsWanted), Skip = Reason)]
     public async Task Panic_IsShownAndReported()
     {
-        (int exitCode, string output, string errors) = Run([.. await BootAsync("6.1-cloud"), "-a", "colinux.script=\"sleep 0.5; echo c > /proc/sysrq-trigger\""]);
+        (int exitCode, string output, string errors) = Colinux.RunWindows([.. await BootAsync("6.1-cloud"), "-a", "colinux.script=\"sleep 0.5; echo c > /proc/sysrq-trigger\""]);
 
         Assert.Equal(GuestPanic, exitCode);
         Assert.Equal("colinux: the guest's kernel panicked: Kernel panic - not syncing: sysrq triggered crash\r\n", errors);
@@ -170,36 +170,27 @@ public sealed class WindowsHostTests : IDisposable
         [
             (BadKernel, "nowhere", ["run", "-k", @"Z:\nowhere"]),
             (Failed, "TAP interfaces only exist on Linux; use --net user", [.. start, "--net", "tap:tap0"]),
-            (Usage, "does not exist", [.. start, "--share", Wine(Path.Combine(_top, "none"))]),
-            (Usage, "is not a folder", [.. start, "--share", Wine(Path.Combine(_top, "file"))]),
-            (Failed, "is a folder", [.. start, "--disk", Wine(_top)]),
+            (Usage, "does not exist", [.. start, "--share", Colinux.WinePath(Path.Combine(_top, "none"))]),
+            (Usage, "owner=keep does not exist on Windows", [.. start, "--share", $"{Colinux.WinePath(_top)},owner=keep"]),
+            (Usage, "is not a folder", [.. start, "--share", Colinux.WinePath(Path.Combine(_top, "file"))]),
+            (Failed, "is a folder", [.. start, "--disk", Colinux.WinePath(_top)]),
         ])
         {
-            (int exitCode, _, string errors) = Run(arguments);
+            (int exitCode, _, string errors) = Colinux.RunWindows(arguments);
 
             Assert.Equal((expected, text), (exitCode, errors.Split('\n')[0].Contains(text, StringComparison.Ordinal) ? text : errors));
         }
     }
 
-    private static (int ExitCode, string Output, string Errors) Run(string[] arguments)
-    {
-        using Colinux colinux = Colinux.StartWindows(arguments);
-        colinux.CloseInput();
-        return (colinux.WaitForExit(), colinux.Output, colinux.Errors);
-    }
-
     /// <summary>The words that start a kernel, which is fetched on this side: Wine has no apt.</summary>
-    private static async Task<string[]> BootAsync(string flavour)
+    internal static async Task<string[]> BootAsync(string flavour)
     {
         Assert.True(KernelFlavour.TryParse(flavour, out KernelFlavour parsed));
         GuestCache cache = GuestCache.ForUser();
         Kernel kernel = await new KernelStore(cache).GetAsync(parsed, null, TestContext.Current.CancellationToken);
         IReadOnlyList<string> initrds = await new DefaultGuest(cache).GetInitrdsAsync(kernel, null, TestContext.Current.CancellationToken);
-        return ["run", "-k", Wine(kernel.VmlinuzPath), .. initrds.SelectMany(initrd => (string[])["-i", Wine(initrd)]), "-m", "256M"];
+        return ["run", "-k", Colinux.WinePath(kernel.VmlinuzPath), .. initrds.SelectMany(initrd => (string[])["-i", Colinux.WinePath(initrd)]), "-m", "256M"];
     }
-
-    /// <summary>What Wine calls a file of this side.</summary>
-    private static string Wine(string path) => "Z:" + path.Replace('/', '\\');
 
     private static string Word(string output, string after, int number)
     {

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using CooperativeLinux.Guests.Machines;
+using CooperativeLinux.Host.Processes;
 
 namespace CooperativeLinux.Cli.Commands;
 
@@ -46,6 +47,7 @@ internal static class StartCommand
             start.ArgumentList.Add(word);
         }
 
+        HostProcess.KeepStandardStreams();
         using Process process = Process.Start(start)!;
         process.StandardInput.Close();
         Task<string> errors = process.StandardError.ReadToEndAsync(cancellationToken);

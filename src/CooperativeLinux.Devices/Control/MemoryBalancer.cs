@@ -23,6 +23,7 @@ public sealed class MemoryBalancer : IDisposable
     private ulong _ceilingKiB;
     private TimeSpan _lastReport = -ReportInterval;
     private bool _isDisposed;
+    private bool _isLooking;
 
     /// <param name="domain">The domain.</param>
     /// <param name="store">Its store; the domain's nodes are there.</param>
@@ -68,7 +69,23 @@ public sealed class MemoryBalancer : IDisposable
         _timer.Dispose();
     }
 
+    // Reports come on the guest's processor, which does not wait for a look at all pages. One at a time: what comes meanwhile is missed,
+    // and the guest reports again.
     private void OnReport()
+    {
+        if (!Interlocked.Exchange(ref _isLooking, true))
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(
+                _ =>
+                {
+                    Look();
+                    Volatile.Write(ref _isLooking, false);
+                },
+                null);
+        }
+    }
+
+    private void Look()
     {
         lock (_gate)
         {

@@ -51,4 +51,7 @@ internal abstract class HostPlatform
 
     /// <summary>See <see cref="Processes.HostProcess.Detach"/>.</summary>
     public abstract void DetachProcess();
+
+    /// <summary>See <see cref="Processes.HostProcess.KeepStandardStreams"/>.</summary>
+    public abstract void KeepStandardStreams();
 }

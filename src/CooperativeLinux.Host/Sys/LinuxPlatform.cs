@@ -53,4 +53,9 @@ internal sealed class LinuxPlatform : HostPlatform
             throw HostCallException.FromLast("setsid");
         }
     }
+
+    /// <inheritdoc/>
+    public override void KeepStandardStreams()
+    {
+    }
 }

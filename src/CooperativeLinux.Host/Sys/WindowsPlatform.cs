@@ -42,4 +42,7 @@ internal sealed class WindowsPlatform : HostPlatform
     public override void DetachProcess()
     {
     }
+
+    /// <inheritdoc/>
+    public override void KeepStandardStreams() => WindowsStandardHandles.Keep();
 }

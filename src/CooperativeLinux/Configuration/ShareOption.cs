@@ -45,6 +45,9 @@ public static class ShareOption
                 case "owner=map":
                     result = result with { Owner = OwnerPolicy.Map };
                     break;
+                case "owner=keep" when OperatingSystem.IsWindows():
+                    error = "owner=keep does not exist on Windows, whose files have no user and group numbers; leave it out";
+                    return false;
                 case "owner=keep":
                     result = result with { Owner = OwnerPolicy.Keep };
                     break;

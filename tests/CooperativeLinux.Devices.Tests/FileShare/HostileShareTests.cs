@@ -15,7 +15,11 @@ public sealed class HostileShareTests : IDisposable
     public void Dispose()
     {
         _folder.AssertOutsideIsUntouched();
-        ShareTestFolder.Run("chmod", "-R", "u+rwx", _folder.Path);
+        if (!OperatingSystem.IsWindows())
+        {
+            ShareTestFolder.Run("chmod", "-R", "u+rwx", _folder.Path);
+        }
+
         _folder.Dispose();
     }
 
@@ -25,7 +29,7 @@ public sealed class HostileShareTests : IDisposable
         Random random = new(_seed);
         using ShareClient client = new(_folder.Path);
         byte[] buffer = new byte[client.Session.AnswerBufferSize];
-        for (int i = 0; i < 30_000; i++)
+        for (int i = 0; i < Count(30_000); i++)
         {
             byte[] message = new byte[7 + random.Next(random.Next(2) == 0 ? 20 : 200)];
             random.NextBytes(message);
@@ -51,7 +55,7 @@ public sealed class HostileShareTests : IDisposable
         Populate();
         Random random = new(_seed);
         using ShareClient client = new(_folder.Path);
-        Run(client, random, 15_000);
+        Run(client, random, Count(15_000));
         Assert.True(client.Clunk(0xFFFF0000) == Errno.EBADF, $"seed {_seed}");
     }
 
@@ -65,7 +69,7 @@ public sealed class HostileShareTests : IDisposable
         {
             try
             {
-                Run(client, new Random(_seed + number), 5_000, (ushort)(number << 14));
+                Run(client, new Random(_seed + number), Count(5_000), (ushort)(number << 14));
             }
             catch (Exception exception)
             {
@@ -80,10 +84,19 @@ public sealed class HostileShareTests : IDisposable
         Assert.True(failures.Count == 0, $"seed {_seed}: {failures.FirstOrDefault()}");
     }
 
+    // Calls of the host take long under Wine.
+    private static int Count(int usual) => OperatingSystem.IsWindows() ? usual / 10 : usual;
+
     private void Populate()
     {
         Directory.CreateDirectory(_folder.Of("a/b/c"));
         File.WriteAllText(_folder.Of("b"), "text");
+        if (OperatingSystem.IsWindows())
+        {
+            // Links take rights there, and there are no FIFOs.
+            return;
+        }
+
         File.CreateSymbolicLink(_folder.Of("link"), _folder.Outside);
         File.CreateSymbolicLink(_folder.Of("up"), "..");
         ShareTestFolder.Run("mkfifo", _folder.Of("fifo"));

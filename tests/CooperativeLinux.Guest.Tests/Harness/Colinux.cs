@@ -39,6 +39,9 @@ internal sealed class Colinux : IDisposable
 
     public bool HasExited => _process.HasExited;
 
+    /// <summary>Whether standard output has come to its end: no process has it any more.</summary>
+    public bool HasOutputEnded => !_readers[0].IsAlive;
+
     /// <summary>CPU time of all threads so far.</summary>
     public TimeSpan ProcessorTime
     {
@@ -65,6 +68,9 @@ internal sealed class Colinux : IDisposable
         return new Colinux(Prepare(System.IO.Path.Combine(root, "tests", "windows"), ["exec", WindowsPath!, .. arguments]), readScreen: null);
     }
 
+    /// <summary>What Wine calls a file of this side.</summary>
+    public static string WinePath(string path) => "Z:" + path.Replace('/', '\\');
+
     /// <summary>The same, in a folder.</summary>
     public static Colinux StartIn(string folder, params string[] arguments)
     {
@@ -86,12 +92,10 @@ internal sealed class Colinux : IDisposable
     }
 
     /// <summary>Runs the command to its end without input.</summary>
-    public static (int ExitCode, string Output, string Errors) Run(params string[] arguments)
-    {
-        using Colinux colinux = Start(arguments);
-        colinux.CloseInput();
-        return (colinux.WaitForExit(), colinux.Output, colinux.Errors);
-    }
+    public static (int ExitCode, string Output, string Errors) Run(params string[] arguments) => RunToEnd(Start(arguments));
+
+    /// <summary>The same with the Windows build, under Wine.</summary>
+    public static (int ExitCode, string Output, string Errors) RunWindows(params string[] arguments) => RunToEnd(StartWindows(arguments));
 
     public void Type(string text)
     {
@@ -160,6 +164,15 @@ internal sealed class Colinux : IDisposable
         }
 
         _process.Dispose();
+    }
+
+    private static (int ExitCode, string Output, string Errors) RunToEnd(Colinux colinux)
+    {
+        using (colinux)
+        {
+            colinux.CloseInput();
+            return (colinux.WaitForExit(), colinux.Output, colinux.Errors);
+        }
     }
 
     // Every block that any guest of the tests runs is verified.

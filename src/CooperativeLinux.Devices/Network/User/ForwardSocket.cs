@@ -27,6 +27,8 @@ internal static class ForwardSocket
             string reason = error.SocketErrorCode switch
             {
                 SocketError.AddressAlreadyInUse => "another program uses the port",
+                // "bind function (winsock2.h)", WSAEACCES.
+                SocketError.AccessDenied when OperatingSystem.IsWindows() => "another program has the port for itself, or Windows keeps it ('netsh interface ipv4 show excludedportrange tcp' lists those)",
                 SocketError.AccessDenied => "ports below 1024 need rights that this user does not have",
                 SocketError.AddressNotAvailable => "this machine does not have the address",
                 _ => error.Message,

@@ -153,7 +153,7 @@ else
     [ -f /etc/motd ] && $bb cat /etc/motd
     if [ -n "$shared" ]; then
         printf '%s\n' "$shared"
-    elif ! modprobe -q -n 9p 2>/dev/null; then
+    elif ! modprobe -q -D 9p > /dev/null 2>&1; then
         printf 'This kernel has no 9p, so no folder of the host is here; the generic kernels have it.\n\n'
     fi
     shell=/bin/bash
