@@ -1,5 +1,5 @@
 /* Measures a file or block device: sequential and random reads and writes of 4 KiB, 64 KiB and 1 MiB, with one request and with several
- * in flight. Overwrites it. usage: block FILE direct|cached SECONDS. Each line: name, MiB/s. */
+ * in flight. Overwrites it. usage: block FILE direct|cached SECONDS [NAME], with a name only that work. Each line: name, MiB/s. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -91,8 +91,8 @@ int main(int argc, char **argv)
     int64_t length;
     char *memory;
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: block FILE direct|cached SECONDS\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: block FILE direct|cached SECONDS [NAME]\n");
         return 2;
     }
     file = open(argv[1], O_RDWR | (strcmp(argv[2], "direct") == 0 ? O_DIRECT : 0));
@@ -105,8 +105,11 @@ int main(int argc, char **argv)
         for (is_random = 0; is_random < 2; is_random++)
             for (size = 0; size < 3; size++)
                 for (depth = 0; depth < 2; depth++) {
-                    printf("%s-%s-%dk-%d %.1f\n", is_random ? "random" : "sequential", is_write ? "write" : "read", sizes[size] >> 10, depths[depth],
-                        measure(file, length, is_write, is_random, sizes[size], depths[depth], memory, atof(argv[3])));
+                    char name[64];
+                    snprintf(name, sizeof name, "%s-%s-%dk-%d", is_random ? "random" : "sequential", is_write ? "write" : "read", sizes[size] >> 10, depths[depth]);
+                    if (argc == 5 && strcmp(name, argv[4]) != 0)
+                        continue;
+                    printf("%s %.1f\n", name, measure(file, length, is_write, is_random, sizes[size], depths[depth], memory, atof(argv[3])));
                     fflush(stdout);
                     if (is_write)
                         fsync(file);

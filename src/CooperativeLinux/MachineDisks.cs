@@ -68,7 +68,7 @@ internal sealed class MachineDisks : IDisposable
 
         if (option.OverlayPath is not string overlay)
         {
-            return RawDisk.Open(option.Path, option.IsReadOnly);
+            return option.IsReadOnly ? BaseDisk.OpenReadOnly(option.Path) : RawDisk.Open(option.Path, isReadOnly: false);
         }
 
         CheckKind(overlay);

@@ -86,6 +86,39 @@ public sealed partial class DiskTests : IDisposable
         Assert.False(File.ReadAllBytes(locked).AsSpan().ContainsAnyExcept((byte)0));
     }
 
+    public static bool HasImageTool => File.Exists("/usr/bin/qemu-img");
+
+    [Fact(Skip = "qemu-img is not installed (Debian: qemu-utils)", SkipUnless = nameof(HasImageTool))]
+    public void Disk_Qcow2Image_IsReadAndAnOverlayOverItWritten()
+    {
+        string raw = Path.Combine(_folder, "raw.img");
+        string image = Path.Combine(_folder, "image.qcow2");
+        byte[] content = new byte[8 * Mebibyte];
+        Random.Shared.NextBytes(content.AsSpan(0, content.Length / 2));
+        File.WriteAllBytes(raw, content);
+        using (Process convert = Process.Start("/usr/bin/qemu-img", ["convert", "-c", "-O", "qcow2", raw, image]))
+        {
+            convert.WaitForExit();
+            Assert.Equal(0, convert.ExitCode);
+        }
+
+        byte[] before = File.ReadAllBytes(image);
+        string output = Script(
+            "cd /; echo image $(sha256sum /dev/xvda); echo new | dd of=/dev/xvdb conv=fsync 2>/dev/null; echo over $(head -c 3 /dev/xvdb); echo rest $(tail -c +4097 /dev/xvdb | sha256sum)",
+            "-d", $"{image},ro", "-d", $"{image},overlay={_folder}/over.img");
+
+        Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(content)), Word(output, "image"));
+        Assert.Equal("new", Word(output, "over"));
+        Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(content.AsSpan(4096))), Word(output, "rest"));
+        Assert.Equal(before, File.ReadAllBytes(image));
+        (int exitCode, _, string errors) = Colinux.Run("run", "-k", "6.1-cloud", "-d", image);
+        Assert.Equal(Failed, exitCode);
+        Assert.StartsWith($"colinux: {image} is a qcow2 image, which is read but not written: ", errors, StringComparison.Ordinal);
+        (exitCode, output, _) = Colinux.Run("disk", "info", image);
+        Assert.Equal(0, exitCode);
+        Assert.Contains("qcow2, version 3, read-only", output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Disk_ProcessKilled_HasWhatTheGuestSynchronized()
     {

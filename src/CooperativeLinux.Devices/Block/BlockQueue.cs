@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 using CooperativeLinux.Devices.Block.Storage;
 using CooperativeLinux.Devices.Xenbus;
@@ -12,18 +13,23 @@ using Monitor = System.Threading.Monitor;
 
 /// <summary>
 /// Carries out the requests of one ring. What needs waiting for the host is done by a few threads, so that several requests are in flight
-/// and no vCPU waits; small reads of what the host has in memory are done at once by the vCPU that asks, which is less work than waking a
-/// thread. The ring is used under a lock that nobody holds while waiting.
+/// and no vCPU waits; small reads of what the host has in memory, and small writes while nothing else is in flight, are done at once by the
+/// vCPU that asks, which is less work than waking a thread. The ring is used under a lock that nobody holds while waiting.
 /// </summary>
 internal sealed class BlockQueue : IDisposable
 {
     private const int ThreadStackSize = 256 << 10;
 
-    /// <summary>Bytes of the largest read that a vCPU does itself: beyond it, copying costs more than waking a thread.</summary>
-    private const int MaxReadAtOnce = 128 << 10;
+    /// <summary>Bytes of the largest request that a vCPU does itself: beyond it, copying costs more than waking a thread.</summary>
+    private const int MaxAtOnce = 128 << 10;
 
-    /// <summary>Bytes a vCPU reads for one notification.</summary>
-    private const int MaxReadsAtOnce = 2 * MaxReadAtOnce;
+    /// <summary>Bytes a vCPU moves for one notification.</summary>
+    private const int MaxForOneNotification = 2 * MaxAtOnce;
+
+    // A write that took longer was not only copied: the host limits what is not yet on its storage. Then threads write for so many times
+    // as long, so that a vCPU waits for at most a small part of the time.
+    private const double SlowSeconds = 0.001;
+    private const int SlowFactor = 20;
 
     private readonly Disk _disk;
     private readonly GrantTable _grants;
@@ -44,6 +50,7 @@ internal sealed class BlockQueue : IDisposable
     private bool _isReportedBroken;
     private int _hasReportedDefect;
     private int _hasReportedFailure;
+    private long _threadsWriteUntil;
     private volatile bool _isStopping;
 
     /// <param name="disk">Where the data are.</param>
@@ -150,7 +157,7 @@ internal sealed class BlockQueue : IDisposable
         {
             if (TryTake(ref request, 1UL << number))
             {
-                Finish(request, Execute(request));
+                Finish(request, Execute(request, isParsed: false));
             }
             else
             {
@@ -203,7 +210,7 @@ internal sealed class BlockQueue : IDisposable
         return isTaken;
     }
 
-    /// <summary>Answers small reads of what the host has in memory, as long as no other kind of request is next.</summary>
+    /// <summary>Does what takes no waiting, as long as no other kind of request is next.</summary>
     /// <returns>Whether nothing is left to do.</returns>
     private bool TryServeAtOnce()
     {
@@ -215,20 +222,20 @@ internal sealed class BlockQueue : IDisposable
         Monitor.Exit(_gate);
         bool isNotified = false;
         bool isLeft;
-        int budget = MaxReadsAtOnce;
+        int budget = MaxForOneNotification;
         Span<byte> response = stackalloc byte[BlockRequest.ResponseSize];
-        while (TryTakeRead(ref budget, out isLeft) is BlockRequest request)
+        while (TryTakeTransfer(budget, out isLeft) is BlockRequest request)
         {
-            bool isRead = TryReadAtOnce(request);
-            budget -= (int)Math.Min(request.Length, MaxReadsAtOnce);
-            if (isRead)
+            bool isDone = TryDoAtOnce(request, out BlockStatus status);
+            budget -= (int)Math.Min(request.Length, MaxForOneNotification);
+            if (isDone)
             {
-                request.WriteResponse(response, BlockStatus.Okay);
+                request.WriteResponse(response, status);
             }
 
             lock (_gate)
             {
-                if (isRead)
+                if (isDone)
                 {
                     _ring.Put(response);
                     isNotified |= _ring.Publish();
@@ -244,7 +251,7 @@ internal sealed class BlockQueue : IDisposable
                 }
             }
 
-            if (!isRead)
+            if (!isDone)
             {
                 WakeThread();
             }
@@ -258,10 +265,10 @@ internal sealed class BlockQueue : IDisposable
         return !isLeft;
     }
 
-    /// <summary>Takes the next request if it is a read.</summary>
-    /// <param name="budget">Bytes that may still be read.</param>
+    /// <summary>Takes the next request if it is a read, or a write that nothing in flight could hold up.</summary>
+    /// <param name="budget">Bytes that may still be moved.</param>
     /// <param name="isLeft">Whether there is a request and it was not taken.</param>
-    private BlockRequest? TryTakeRead(ref int budget, out bool isLeft)
+    private BlockRequest? TryTakeTransfer(int budget, out bool isLeft)
     {
         Span<byte> start = stackalloc byte[2];
         BlockRequest? request = null;
@@ -275,7 +282,9 @@ internal sealed class BlockQueue : IDisposable
             }
 
             bool isIndirect = start[0] == (byte)BlockOperation.Indirect;
-            if ((isIndirect ? start[1] : start[0]) != (byte)BlockOperation.Read)
+            byte operation = isIndirect ? start[1] : start[0];
+            bool isRead = operation == (byte)BlockOperation.Read;
+            if (!isRead && (operation != (byte)BlockOperation.Write || _ring.Outstanding > 0 || Stopwatch.GetTimestamp() < _threadsWriteUntil))
             {
                 return null;
             }
@@ -287,10 +296,11 @@ internal sealed class BlockQueue : IDisposable
                 return null;
             }
 
-            // The guest may have changed it since; what is no read is handed over. Copying much is shared with a thread.
+            // The guest may have changed it since; what is something else is handed over. Reading much is shared with a thread; writes to one
+            // file would only wait for each other.
             _hasBarrier = request.Slot[0] == (byte)BlockOperation.WriteBarrier;
             isLeft = false;
-            isShared = isIndirect && _ring.Available > 0;
+            isShared = isIndirect && isRead && _ring.Available > 0;
         }
 
         if (isShared)
@@ -301,16 +311,34 @@ internal sealed class BlockQueue : IDisposable
         return request;
     }
 
-    private bool TryReadAtOnce(BlockRequest request)
+    private bool TryDoAtOnce(BlockRequest request, out BlockStatus status)
     {
+        status = BlockStatus.Okay;
         request.Parse(_disk.Length);
-        if (request.Defect is not null || request.Operation != BlockOperation.Read || request.Length is 0 or > MaxReadAtOnce
-            || !_disk.TryReadCached(request.Buffers, request.Offset))
+        if (request.Defect is not null || request.Length is 0 or > MaxAtOnce)
         {
             return false;
         }
 
-        request.AnnounceWrites();
+        if (request.Operation == BlockOperation.Read && _disk.TryReadCached(request.Buffers, request.Offset))
+        {
+            request.AnnounceWrites();
+            return true;
+        }
+
+        if (request.Operation != BlockOperation.Write || _disk.IsReadOnly || !_disk.IsWriteQuick(request.Offset, request.Length))
+        {
+            return false;
+        }
+
+        long start = Stopwatch.GetTimestamp();
+        status = Execute(request, isParsed: true);
+        long taken = Stopwatch.GetTimestamp() - start;
+        if (taken > SlowSeconds * Stopwatch.Frequency)
+        {
+            Volatile.Write(ref _threadsWriteUntil, start + (SlowFactor * taken));
+        }
+
         return true;
     }
 
@@ -323,11 +351,15 @@ internal sealed class BlockQueue : IDisposable
         }
     }
 
-    private BlockStatus Execute(BlockRequest request)
+    private BlockStatus Execute(BlockRequest request, bool isParsed)
     {
         try
         {
-            request.Parse(_disk.Length);
+            if (!isParsed)
+            {
+                request.Parse(_disk.Length);
+            }
+
             if (request.Defect is string defect)
             {
                 ReportDefect(defect);

@@ -19,7 +19,6 @@ public abstract class BackendDevice : IDisposable
     private readonly TaskCompletionSource _frontendGone = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IDisposable? _watch;
     private XenbusState _state = XenbusState.Unknown;
-    private int _failures;
     private bool _isConnected;
     private bool _isRemoving;
     private bool _isDisposed;
@@ -34,7 +33,7 @@ public abstract class BackendDevice : IDisposable
         FrontendPath = $"{StorePath.OfDomain(context.Domain)}/device/{type}/{id}";
         BackendPath = $"{StorePath.OfDomain(0)}/backend/{type}/{context.Domain}/{id}";
         Name = $"{type}/{id}";
-        Logger = context.Loggers.CreateLogger(GetType());
+        Logger = new LimitedLogger(context.Loggers.CreateLogger(GetType()), MostWarnings);
     }
 
     /// <summary>The frontend's directory in the store.</summary>
@@ -60,6 +59,7 @@ public abstract class BackendDevice : IDisposable
 
     protected DeviceContext Context { get; }
 
+    /// <summary>Told what the guest and the host do wrong; only the first few of a device's warnings are more than debugging.</summary>
     protected ILogger Logger { get; }
 
     /// <summary>Frontend state from which on the rings are there: Initialised, or Connected for frontends that skip it.</summary>
@@ -316,9 +316,7 @@ public abstract class BackendDevice : IDisposable
             return;
         }
 
-        // A guest can connect and fail for ever.
-        LogLevel level = ++_failures <= MostWarnings ? LogLevel.Warning : LogLevel.Debug;
-        Logger.Log(level, "Device {Name} closed: {Reason}", Name, reason);
+        Logger.LogWarning("Device {Name} closed: {Reason}", Name, reason);
         Context.Store.Write($"{StorePath.OfDomain(0)}/error/backend/{Name}/error", reason);
         Disconnect();
         SetState(XenbusState.Closing);

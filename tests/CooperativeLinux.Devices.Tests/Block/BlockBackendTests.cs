@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using CooperativeLinux.Devices.Block;
 using CooperativeLinux.Devices.Xenbus;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace CooperativeLinux.Devices.Tests.Block;
@@ -167,6 +168,38 @@ public sealed class BlockBackendTests : IDisposable
         Assert.Equal(BlockFrontend.Okay, guest.WaitFor(slow).Status);
         Assert.Equal(BlockFrontend.Okay, guest.WaitFor(write).Status);
         Assert.Equal(_disk.Content[(32 * 512)..(40 * 512)], Sectors(0));
+    }
+
+    [Fact]
+    public void Write_Quick_IsDoneByWhoNotifiesUntilOneTakesLong()
+    {
+        _disk.AreWritesQuick = true;
+        BlockFrontend guest = Connect();
+        // On a busy machine, any write may have taken long.
+        Assert.True(SpinWait.SpinUntil(() => IsWrittenHere(), TimeSpan.FromSeconds(20)));
+        _disk.OnStart = _ => Thread.Sleep(100);
+        Assert.True(SpinWait.SpinUntil(() => IsWrittenHere(), TimeSpan.FromSeconds(20)));
+        Assert.False(IsWrittenHere());
+        Assert.Equal(_disk.Content[4096..8192], Sectors(0));
+
+        bool IsWrittenHere()
+        {
+            Assert.Equal(BlockFrontend.Okay, guest.Do(guest.Direct(BlockFrontend.Write, 8, Segment(0))));
+            return _disk.Writers[^1] == Environment.CurrentManagedThreadId;
+        }
+    }
+
+    [Fact]
+    public void Write_QuickThatFails_IsAnError()
+    {
+        _disk.AreWritesQuick = true;
+        _disk.OnStart = _ => throw new IOException("no room");
+        BlockFrontend guest = Connect();
+
+        Assert.Equal(BlockFrontend.Error, guest.Do(guest.Direct(BlockFrontend.Write, 8, Segment(0))));
+
+        _disk.OnStart = _ => { };
+        Assert.Equal(BlockFrontend.Okay, guest.Do(guest.Direct(BlockFrontend.Write, 8, Segment(0))));
     }
 
     [Fact]
@@ -341,6 +374,27 @@ public sealed class BlockBackendTests : IDisposable
 
         Assert.Equal(BlockFrontend.Okay, guest.Do(guest.Direct(BlockFrontend.Read, 8, Segment(0))));
         Assert.Equal(_disk.Content[4096..8192], Sectors(0));
+    }
+
+    [Fact]
+    public void Driver_LoadedAnewToDoWrongForEver_IsToldOfAFewTimes()
+    {
+        using CollectingLoggers loggers = new();
+        using TestMachine machine = new() { Loggers = loggers };
+        using BlockBackend backend = new(machine.Context, 0, _disk);
+        backend.Start();
+        BlockFrontend guest = new(machine, Device);
+        for (int i = 0; i < 20; i++)
+        {
+            guest.Connect();
+            Assert.True(SpinWait.SpinUntil(() => backend.State == XenbusState.Connected, TimeSpan.FromSeconds(10)));
+            Assert.Equal(BlockFrontend.Error, guest.Do(guest.Direct(BlockFrontend.Read, 1 << 20, Segment(0))));
+            machine.GuestWrites("device/vbd/51712/state", "1");
+            Assert.True(SpinWait.SpinUntil(() => backend.State == XenbusState.InitWait, TimeSpan.FromSeconds(10)));
+            machine.Events.Close(guest.Port);
+        }
+
+        Assert.InRange(loggers.Lines.Count(line => line.Level >= LogLevel.Warning), 1, 5);
     }
 
     private static byte[] Segment(int page, int first = 0, int last = 7) => BlockFrontend.Segment(Data + (uint)page, first, last);

@@ -38,7 +38,7 @@ internal sealed class BlockFrontend
     public int Outstanding => (int)(_producer - _consumer);
 
     /// <summary>Grants the ring and says that it is there.</summary>
-    public void Connect()
+    public void Connect(Action? spoil = null)
     {
         _producer = _consumer = 0;
         Ring.CopyFrom(0, new byte[Ring.Length]);
@@ -59,6 +59,7 @@ internal sealed class BlockFrontend
         Port = port;
         _machine.GuestWrites($"{_path}/event-channel", $"{port}");
         _machine.GuestWrites($"{_path}/protocol", "x86_64-abi");
+        spoil?.Invoke();
         _machine.GuestWrites($"{_path}/state", "3");
     }
 

@@ -34,6 +34,14 @@ internal sealed class MemoryDisk(int length = 1 << 20) : Disk
     /// <summary>Reads that took no waiting, and the thread that asked for them last.</summary>
     public (int Count, int Thread) CachedReads { get; private set; }
 
+    /// <summary>Whether writes take no waiting.</summary>
+    public bool AreWritesQuick { get; set; }
+
+    /// <summary>Threads that wrote, in order.</summary>
+    public List<int> Writers { get; } = [];
+
+    public override bool IsWriteQuick(long offset, long length) => AreWritesQuick;
+
     public override bool TryReadCached(ReadOnlySpan<IoBuffer> buffers, long offset)
     {
         if (!IsCached(offset))
@@ -67,6 +75,11 @@ internal sealed class MemoryDisk(int length = 1 << 20) : Disk
     {
         string what = $"write {offset}";
         Start(what);
+        lock (_gate)
+        {
+            Writers.Add(Environment.CurrentManagedThreadId);
+        }
+
         foreach (IoBuffer buffer in buffers)
         {
             buffer.Span.CopyTo(Content.AsSpan((int)offset, buffer.Length));

@@ -36,6 +36,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output) : IDisposable
         using HostileMachine hostile = new();
         ShareFrontend guest = new(_folder.Path, random.Next(1, 4), hostile.Machine);
         using IDisposable backend = guest.Backend;
+        hostile.MayUnplug(guest.Backend, random);
         if (random.Next(10) == 0)
         {
             hostile.SpoilNode(random, ShareFrontend.Front, s_keys);
@@ -52,7 +53,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output) : IDisposable
             Act(random, hostile, guest, ref tag);
         }
 
-        return hostile.Finish(guest.Backend, random);
+        return hostile.Finish(guest.Backend);
     }
 
     private static void Act(Random random, HostileMachine hostile, ShareFrontend guest, ref ushort tag)

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using CooperativeLinux.Devices.Console;
 using CooperativeLinux.Devices.Tests.Console;
 using CooperativeLinux.Devices.Xenbus;
@@ -22,6 +23,7 @@ internal sealed class HostileMachine : IDisposable
     private readonly ConsoleBackend _console;
     private readonly GuestPages _consolePage;
     private int _connections = 1;
+    private Task<bool>? _unplugged;
 
     public HostileMachine()
     {
@@ -70,27 +72,57 @@ internal sealed class HostileMachine : IDisposable
     }
 
     /// <summary>Gives a page, or takes it away, or makes the entry senseless.</summary>
-    public void SpoilGrant(Random random)
+    /// <param name="firstSpared">The first of some frames that are not given: a device that writes to them would soon end itself.</param>
+    /// <param name="spared">Their number.</param>
+    public void SpoilGrant(Random random, uint firstSpared = 0, uint spared = 0)
     {
         Span<byte> entry = Machine.Memory.Frame(SpecialFrames.GrantTable).Slice(random.Next((int)References) * 8, 8);
         uint frame = random.Next(8) == 0 ? uint.MaxValue - (uint)random.Next(1000) : (uint)random.Next((int)FirstUntouchable);
+        if (frame - firstSpared < spared)
+        {
+            return;
+        }
+
         BinaryPrimitives.WriteUInt32LittleEndian(entry, 0);
         BinaryPrimitives.WriteUInt32LittleEndian(entry[4..], frame);
         BinaryPrimitives.WriteUInt32LittleEndian(entry, random.Next(4) == 0 ? (uint)random.Next() : 1);
     }
 
-    /// <summary>Unplugs the device, when nothing else has ended it, and checks that it failed with one line a connection at most, and that
-    /// nothing else has changed.</summary>
-    /// <returns>How often it failed.</returns>
-    public int Finish(BackendDevice device, Random random)
+    /// <summary>Unplugs the device of every other guest, on another thread and at any moment of what the guest does meanwhile.</summary>
+    /// <returns>Whether it does.</returns>
+    public bool MayUnplug(BackendDevice device, Random random)
     {
-        if (random.Next(3) == 0)
+        // Most guests are through with everything after a few milliseconds.
+        TimeSpan moment = TimeSpan.FromMilliseconds(random.NextDouble() * random.Next(1, 20));
+        TimeSpan patience = TimeSpan.FromMilliseconds(random.Next(4));
+        if (random.Next(2) == 0)
         {
-            Assert.True(device.RemoveAsync(TimeSpan.FromMilliseconds(random.Next(3))).Wait(TimeSpan.FromSeconds(30)), "the device cannot be unplugged");
+            return false;
+        }
+
+        long start = Stopwatch.GetTimestamp();
+        _unplugged = Task.Run(() =>
+        {
+            SpinWait.SpinUntil(() => Stopwatch.GetElapsedTime(start) > moment);
+            return device.RemoveAsync(patience);
+        });
+        return true;
+    }
+
+    /// <summary>Ends the device, when nothing else has, and checks that it failed with one line a connection at most, and that
+    /// nothing else has changed.</summary>
+    /// <param name="isOther">Whether a line is another that the guest may cause.</param>
+    /// <returns>How often it failed.</returns>
+    public int Finish(BackendDevice device, Func<string, bool>? isOther = null)
+    {
+        if (_unplugged is not null)
+        {
+            Assert.True(_unplugged.Wait(TimeSpan.FromSeconds(30)), "the device cannot be unplugged");
+            Assert.Null(Machine.Store.Read(device.BackendPath));
         }
 
         device.Dispose();
-        (LogLevel Level, string Text)[] lines = [.. Loggers.Lines.Where(line => line.Level >= LogLevel.Warning)];
+        (LogLevel Level, string Text)[] lines = [.. Loggers.Lines.Where(line => line.Level >= LogLevel.Warning && isOther?.Invoke(line.Text) != true)];
         Assert.All(lines, line => Assert.StartsWith($"Device {device.Name} closed: ", line.Text, StringComparison.Ordinal));
         Assert.DoesNotContain(lines, line => line.Text.Contains("internal", StringComparison.Ordinal));
         Assert.True(lines.Length <= _connections, $"{lines.Length} lines for {_connections} connections");

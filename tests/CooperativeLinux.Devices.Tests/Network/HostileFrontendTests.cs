@@ -27,6 +27,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output)
         using UserNetwork network = new(new UserNetworkOptions { GuestMac = Packets.GuestMac, IsRestricted = true, Loggers = hostile.Loggers });
         using NetworkDevice device = new(machine.Context, 0, network, Packets.GuestMac);
         device.Start();
+        hostile.MayUnplug(device, random);
         TestFrontend frontend = new(machine);
         frontend.Connect(() =>
         {
@@ -41,7 +42,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output)
             Act(random, hostile, frontend);
         }
 
-        return hostile.Finish(device, random);
+        return hostile.Finish(device);
     }
 
     private static void Act(Random random, HostileMachine hostile, TestFrontend frontend)

@@ -155,6 +155,41 @@ public sealed class UserNetworkTests
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Udp_WhileTheGuestHasNoRoom_WaitsForIt(bool isForwarded)
+    {
+        const int Count = 300;
+        using Socket host = BindUdp("127.0.0.1");
+        using UserNetwork network = Create(options => options with { Forwards = [new PortForward(false, new IPEndPoint(IPAddress.Loopback, 0), 53)] });
+        TestGuest guest = new(network);
+        EndPoint target = network.ForwardEndPoints[0];
+        if (!isForwarded)
+        {
+            guest.Transmit(Packets.Udp(TestGuest.V4, 5000, "10.0.2.2", Port(host), "hello"u8));
+            host.ReceiveFrom(new byte[100], ref target);
+        }
+
+        guest.HasRoom = false;
+        for (int i = 0; i < Count; i++)
+        {
+            host.SendTo(BitConverter.GetBytes(i), target);
+
+            // The socket's own buffer is not what is tested.
+            Thread.Sleep(i % 50 == 0 ? 20 : 0);
+        }
+
+        guest.HasRoom = true;
+        network.OnRoom();
+
+        for (int i = 0; i < Count; i++)
+        {
+            byte[] frame = guest.WaitForFrame();
+            Assert.Equal(i, BitConverter.ToInt32(frame, frame.Length - 4));
+        }
+    }
+
     [Fact]
     public void Udp_InFragments_ArrivesWhole()
     {

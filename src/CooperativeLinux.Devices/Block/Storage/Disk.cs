@@ -45,6 +45,11 @@ public abstract class Disk : IDisposable
     /// <param name="offset">Position in bytes; the whole lies within the disk.</param>
     public abstract void Write(ReadOnlySpan<IoBuffer> buffers, long offset);
 
+    /// <summary>Whether a write of whole sectors usually only puts them into the host's memory.</summary>
+    /// <param name="offset">Position in bytes.</param>
+    /// <param name="length">Bytes; the whole lies within the disk.</param>
+    public virtual bool IsWriteQuick(long offset, long length) => false;
+
     /// <summary>Returns when all writes and discards that returned before the call are on the host's stable storage.</summary>
     public abstract void Flush();
 

@@ -31,6 +31,11 @@ public static class DiskImage
                     throw new IOException($"{path} is a device, whose size is what it is");
                 }
 
+                if (Qcow2Header.IsAtStartOf(file))
+                {
+                    throw new IOException($"{path} is a qcow2 image, which is not written; an overlay over it can be larger: colinux disk create OVERLAY --base {path} --size SIZE");
+                }
+
                 CheckResize(path, file.Length, length, mayShrink);
                 file.SetLength(length);
                 file.Flush();
@@ -48,6 +53,8 @@ public static class DiskImage
         using DiskFile file = DiskFile.Open(path, isWritable: false);
         return IsOverlay(file)
             ? [.. OverlayImage.Describe(file)]
+            : Qcow2Header.IsAtStartOf(file)
+                ? [.. Qcow2Disk.Describe(file)]
             : file.IsDevice
                 ? [("format", "block device"), ("size", Bytes(file.Length))]
                 : [("format", "raw"), ("size", Bytes(file.Length)), ("on the host", Bytes(file.AllocatedLength))];

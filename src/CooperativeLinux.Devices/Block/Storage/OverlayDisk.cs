@@ -13,14 +13,14 @@ public sealed class OverlayDisk : Disk
     private const int MaxBuffers = 1024;
 
     private readonly DiskFile _file;
-    private readonly RawDisk _base;
+    private readonly BaseDisk _base;
     private readonly OverlayMap _map;
     private readonly RangeLock _filling = new();
     private readonly Lock _flushGate = new();
     private bool _hasLostWrites;
     private bool _isDisposed;
 
-    private OverlayDisk(DiskFile file, OverlayHeader header, RawDisk baseDisk)
+    private OverlayDisk(DiskFile file, OverlayHeader header, BaseDisk baseDisk)
     {
         _file = file;
         _base = baseDisk;
@@ -43,12 +43,12 @@ public sealed class OverlayDisk : Disk
     /// <param name="isReadOnly">Whether the overlay will not be written.</param>
     /// <exception cref="IOException">One of them cannot be used, or they do not belong together; the message is one line for the user.</exception>
     public static OverlayDisk Open(string path, string basePath, bool isReadOnly) =>
-        Open(DiskFile.Open(path, !isReadOnly), () => RawDisk.Open(basePath, isReadOnly: true));
+        Open(DiskFile.Open(path, !isReadOnly), () => BaseDisk.OpenReadOnly(basePath));
 
     /// <summary>Takes an open overlay over.</summary>
-    internal static OverlayDisk Open(DiskFile file, Func<RawDisk> openBase)
+    internal static OverlayDisk Open(DiskFile file, Func<BaseDisk> openBase)
     {
-        RawDisk? baseDisk = null;
+        BaseDisk? baseDisk = null;
         string path = file.Path;
         try
         {
@@ -133,6 +133,10 @@ public sealed class OverlayDisk : Disk
             _filling.Exit(first, last);
         }
     }
+
+    /// <inheritdoc/>
+    public override bool IsWriteQuick(long offset, long length) =>
+        offset % ClusterSize == 0 && length % ClusterSize == 0 && _map.IsHeld(offset / ClusterSize, OverlayLayout.ClusterCount(offset + length));
 
     /// <inheritdoc/>
     public override void Flush()

@@ -14,7 +14,7 @@ public static class OverlayImage
     /// <param name="length">Bytes of the disk, a multiple of the sector size, at least the base's; null: the base's.</param>
     public static void Create(string path, string basePath, long? length = null)
     {
-        using RawDisk baseDisk = RawDisk.Open(basePath, isReadOnly: true);
+        using BaseDisk baseDisk = BaseDisk.OpenReadOnly(basePath);
         if (length < baseDisk.Length)
         {
             throw new IOException($"an overlay is at least as large as its base; {basePath} has {baseDisk.Length} bytes");
@@ -24,7 +24,7 @@ public static class OverlayImage
     }
 
     /// <summary>The same with an open, empty file.</summary>
-    internal static void Create(DiskFile file, RawDisk baseDisk, long length)
+    internal static void Create(DiskFile file, BaseDisk baseDisk, long length)
     {
         OverlayHeader header = new() { DiskLength = length, Base = baseDisk.Identify(), BasePath = PathFrom(file.Path, baseDisk.Description) };
         header.Write(file);
@@ -48,6 +48,11 @@ public static class OverlayImage
         string path = file.Path;
         string basePath = baseFile.Path;
         OverlayHeader header = OverlayHeader.Read(file);
+        if (Qcow2Header.IsAtStartOf(baseFile))
+        {
+            throw new IOException($"the overlay {path} cannot be written into {basePath}, since that is a qcow2 image");
+        }
+
         if (!header.IsCommitting)
         {
             if (BaseIdentity.Of(baseFile).Difference(header.Base) is string difference)
@@ -119,7 +124,7 @@ public static class OverlayImage
             throw new IOException($"writing the overlay {path} into its base was interrupted; finish it with: colinux disk commit {path}");
         }
 
-        using RawDisk baseDisk = RawDisk.Open(basePath, isReadOnly: true);
+        using BaseDisk baseDisk = BaseDisk.OpenReadOnly(basePath);
         BaseIdentity identity = baseDisk.Identify();
         if (!mayDiffer && (identity with { LastWriteTimeUtc = header.Base.LastWriteTimeUtc }).Difference(header.Base) is string difference)
         {
@@ -147,7 +152,7 @@ public static class OverlayImage
     {
         try
         {
-            using RawDisk baseDisk = RawDisk.Open(basePath, isReadOnly: true);
+            using BaseDisk baseDisk = BaseDisk.OpenReadOnly(basePath);
             return baseDisk.Identify().Difference(header.Base) is string difference ? $"the base {difference}" : "fits its base";
         }
         catch (IOException exception)

@@ -3,7 +3,7 @@ using CooperativeLinux.Host.Disks;
 namespace CooperativeLinux.Devices.Block.Storage;
 
 /// <summary>A disk whose bytes are those of a file or block device of the host. A last incomplete sector is left out.</summary>
-public sealed class RawDisk : Disk
+public sealed class RawDisk : BaseDisk
 {
     private readonly DiskFile _file;
     private volatile bool _hasLostWrites;
@@ -55,9 +55,9 @@ public sealed class RawDisk : Disk
             throw new IOException($"{file.Path} is an overlay; name its base first: --disk BASE,overlay={file.Path}");
         }
 
-        if (start[..4].SequenceEqual((ReadOnlySpan<byte>)[(byte)'Q', (byte)'F', (byte)'I', 0xfb]))
+        if (Qcow2Header.IsAtStartOf(file))
         {
-            throw new IOException($"{file.Path} is a qcow2 image; make a raw one of it with: qemu-img convert -O raw");
+            throw new IOException($"{file.Path} is a qcow2 image, which is read but not written: --disk {file.Path},ro or --disk {file.Path},overlay=FILE; or make a raw one of it with: qemu-img convert -O raw");
         }
     }
 
@@ -75,6 +75,11 @@ public sealed class RawDisk : Disk
 
     /// <inheritdoc/>
     public override void Write(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Write(buffers, offset);
+
+    /// <inheritdoc/>
+    public override bool IsWriteQuick(long offset, long length) =>
+        // The host would first have to read the rest of a page.
+        offset % PhysicalSectorSize == 0 && length % PhysicalSectorSize == 0;
 
     /// <inheritdoc/>
     public override void Flush()
@@ -99,11 +104,11 @@ public sealed class RawDisk : Disk
     /// <inheritdoc/>
     public override void Discard(long offset, long length) => _file.PunchHole(offset, length);
 
-    /// <summary>By what an overlay knows this disk again.</summary>
-    internal BaseIdentity Identify() => BaseIdentity.Of(_file);
+    /// <inheritdoc/>
+    internal override BaseIdentity Identify() => BaseIdentity.Of(_file);
 
-    /// <summary>Reads whole sectors; those behind the end are zero.</summary>
-    internal void ReadPadded(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Read(buffers, offset);
+    /// <inheritdoc/>
+    internal override void ReadPadded(ReadOnlySpan<IoBuffer> buffers, long offset) => _file.Read(buffers, offset);
 
     /// <inheritdoc/>
     public override void Dispose() => _file.Dispose();

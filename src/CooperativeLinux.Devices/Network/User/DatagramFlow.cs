@@ -94,7 +94,7 @@ internal abstract class DatagramFlow
     }
 
     /// <summary>Passes a message on to the guest.</summary>
-    /// <returns>False if the guest has no room, so that the others better stay where they are.</returns>
+    /// <returns>False if the others had better stay where they are, since the guest has no room.</returns>
     protected abstract bool Deliver(Span<byte> message);
 
     /// <summary>The partner cannot be reached.</summary>

@@ -18,6 +18,7 @@ internal sealed class NetworkCore : IDisposable
         Options = options;
         Plan = new AddressPlan { HasOutside = !options.IsRestricted };
         Link = new GuestLink(Plan, options.GuestMac);
+        Datagrams = new HeldDatagrams(Link);
         Resolvers = new HostResolvers(options.Resolvers);
         Logger = options.Loggers.CreateLogger("network");
         _timer = new Timer(_ => Enter(() =>
@@ -34,6 +35,8 @@ internal sealed class NetworkCore : IDisposable
     public AddressPlan Plan { get; }
 
     public GuestLink Link { get; }
+
+    public HeldDatagrams Datagrams { get; }
 
     public HostResolvers Resolvers { get; }
 
@@ -72,7 +75,8 @@ internal sealed class NetworkCore : IDisposable
     /// <summary>The guest has room.</summary>
     public void OnRoom()
     {
-        while (_waiting.TryDequeue(out DatagramFlow? flow))
+        Datagrams.OnRoom();
+        while (Datagrams.HasRoom && _waiting.TryDequeue(out DatagramFlow? flow))
         {
             flow.OnRoom();
         }

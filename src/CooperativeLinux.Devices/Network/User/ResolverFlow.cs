@@ -14,7 +14,7 @@ internal sealed class ResolverFlow(NetworkCore core, FlowKey key, Socket socket,
 
     /// <inheritdoc/>
     protected override bool Deliver(Span<byte> message) =>
-        Core.Link.SendUdp((Key.Remote, Key.RemotePort), (Key.Guest, Key.GuestPort), message);
+        Core.Datagrams.Send((Key.Remote, Key.RemotePort), (Key.Guest, Key.GuestPort), message);
 
     /// <inheritdoc/>
     protected override void OnError(SocketError error)

@@ -15,7 +15,7 @@ internal sealed class UdpFlow(NetworkCore core, FlowKey key, Socket socket, Acti
     protected override bool Deliver(Span<byte> message)
     {
         Lifetime = AnsweredLifetime;
-        return Core.Link.SendUdp((Key.Remote, Key.RemotePort), (Key.Guest, Key.GuestPort), message);
+        return Core.Datagrams.Send((Key.Remote, Key.RemotePort), (Key.Guest, Key.GuestPort), message);
     }
 
     /// <inheritdoc/>

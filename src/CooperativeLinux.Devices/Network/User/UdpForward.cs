@@ -10,6 +10,12 @@ internal sealed class UdpForward : IDisposable
     private const int MaxClients = 256;
     private const ushort FirstPort = 1024;
 
+    // What comes while the guest is busy; the host may give less.
+    private const int SocketBuffer = 1 << 20;
+
+    // For one turn; the next one begins at once.
+    private const int MaxDatagrams = 64;
+
     private readonly NetworkCore _core;
     private readonly UdpFlows _flows;
     private readonly ushort _guestPort;
@@ -27,6 +33,7 @@ internal sealed class UdpForward : IDisposable
         _guestPort = setting.GuestPort;
         _socket = ForwardSocket.Bind(setting, SocketType.Dgram, ProtocolType.Udp);
         _socket.Blocking = false;
+        _socket.ReceiveBufferSize = SocketBuffer;
         _readEvent.SetBuffer(_buffer);
         _readEvent.RemoteEndPoint = new IPEndPoint(setting.Host.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any, 0);
         _readEvent.Completed += (_, _) => OnReceived();
@@ -71,18 +78,31 @@ internal sealed class UdpForward : IDisposable
 
     private void OnReceived() => _core.Enter(() =>
     {
+        for (int i = 0; i < MaxDatagrams; i++)
+        {
+            Deliver();
+            if (_socket.ReceiveFromAsync(_readEvent))
+            {
+                return;
+            }
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(static forward => forward.OnReceived(), this, preferLocal: true);
+    });
+
+    private void Deliver()
+    {
         if (_readEvent.SocketError == SocketError.Success
             && _core.Link.Port is not null
+            && _core.Datagrams.HasRoom
             && _readEvent.RemoteEndPoint is IPEndPoint sender
             && Find(sender) is { } client)
         {
             client.Use();
             ReadOnlySpan<byte> payload = _buffer.AsSpan(0, _readEvent.BytesTransferred);
-            _core.Link.SendUdp((client.Key.Remote, client.Key.RemotePort), (client.Key.Guest, client.Key.GuestPort), payload);
+            _core.Datagrams.Send((client.Key.Remote, client.Key.RemotePort), (client.Key.Guest, client.Key.GuestPort), payload);
         }
-
-        Wait();
-    });
+    }
 
     private UdpForwardClient? Find(IPEndPoint sender)
     {

@@ -64,6 +64,7 @@ public sealed class UserNetwork : INetwork
         lock (_core.Gate)
         {
             Forget();
+            _core.Datagrams.Clear();
             _core.Link.SetPort(port);
         }
     }
@@ -76,6 +77,7 @@ public sealed class UserNetwork : INetwork
             if (ReferenceEquals(_core.Link.Port, port))
             {
                 Forget();
+                _core.Datagrams.Clear();
                 _core.Link.SetPort(null);
             }
         }

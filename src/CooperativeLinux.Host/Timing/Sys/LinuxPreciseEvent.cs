@@ -1,36 +1,26 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace CooperativeLinux.Host.Timing.Sys;
 
-/// <summary>ppoll on an eventfd, with the thread's timer slack at its least.</summary>
+/// <summary>A futex: one system call to sleep and one to wake; with the thread's timer slack at its least.</summary>
 internal sealed unsafe partial class LinuxPreciseEvent : PreciseEvent
 {
-    private const int EfdNonblock = 0x800, EfdCloexec = 0x8_0000;
-    private const short PollIn = 1;
+    private const int SysFutex = 202; // x86-64
+    private const int FutexWaitPrivate = 128, FutexWakePrivate = 129;
     private const int PrSetTimerSlack = 29;
 
-    private readonly int _descriptor;
+    // 1 from a wake to the sleep that it ends. The collector does not move it while the kernel looks at it, and frees it after the last
+    // thread that may wake.
+    private readonly int[] _words = GC.AllocateArray<int>(1, pinned: true);
+    private readonly int* _word;
     private int _preparedThread;
     private volatile bool _isDisposed;
 
-    internal LinuxPreciseEvent()
-    {
-        _descriptor = eventfd(0, EfdNonblock | EfdCloexec);
-        if (_descriptor < 0)
-        {
-            throw HostCallException.FromLast("eventfd");
-        }
-    }
+    internal LinuxPreciseEvent() => _word = (int*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_words));
 
     /// <inheritdoc/>
-    public override void Dispose()
-    {
-        if (!_isDisposed)
-        {
-            _isDisposed = true;
-            _ = close(_descriptor);
-        }
-    }
+    public override void Dispose() => _isDisposed = true;
 
     private protected override void Sleep(ref int state, int sleeping, long nanoseconds)
     {
@@ -43,48 +33,23 @@ internal sealed unsafe partial class LinuxPreciseEvent : PreciseEvent
             _preparedThread = Environment.CurrentManagedThreadId;
         }
 
-        PollDescriptor poll = new() { Descriptor = _descriptor, Events = PollIn };
         TimeSpec time = new() { Seconds = nanoseconds / 1_000_000_000, Nanoseconds = nanoseconds % 1_000_000_000 };
-        if (ppoll(&poll, 1, &time, null) > 0)
-        {
-            ulong count;
-            _ = read(_descriptor, &count, sizeof(ulong));
-        }
+        _ = syscall(SysFutex, _word, FutexWaitPrivate, 0, &time, null, 0);
+        Volatile.Write(ref _words[0], 0);
     }
 
     private protected override void Wake()
     {
-        if (!_isDisposed)
-        {
-            ulong one = 1;
-            _ = write(_descriptor, &one, sizeof(ulong));
-        }
+        Volatile.Write(ref _words[0], 1);
+        _ = syscall(SysFutex, _word, FutexWakePrivate, 1, null, null, 0);
+        GC.KeepAlive(_words);
     }
 
-    [LibraryImport("libc", SetLastError = true)]
-    private static partial int eventfd(uint initial, int flags);
-
     [LibraryImport("libc")]
-    private static partial int ppoll(PollDescriptor* descriptors, nuint count, TimeSpec* timeout, void* signals);
-
-    [LibraryImport("libc")]
-    private static partial nint read(int descriptor, void* buffer, nuint count);
-
-    [LibraryImport("libc")]
-    private static partial nint write(int descriptor, void* buffer, nuint count);
-
-    [LibraryImport("libc")]
-    private static partial int close(int descriptor);
+    private static partial nint syscall(nint number, int* word, nint operation, nint value, TimeSpec* timeout, int* other, nint mask);
 
     [LibraryImport("libc")]
     private static partial int prctl(int option, nuint a, nuint b, nuint c, nuint d);
-
-    private struct PollDescriptor
-    {
-        public int Descriptor;
-        public short Events;
-        public short Returned;
-    }
 
     private struct TimeSpec
     {

@@ -7,7 +7,7 @@ namespace CooperativeLinux.Monitor.Images.Compression;
 /// Decodes ZSTD frames (RFC 8878) into one buffer, which serves as the window whatever the window size is. Dictionaries
 /// are not supported.
 /// </summary>
-internal sealed unsafe class ZstdDecoder
+public sealed unsafe class ZstdDecoder
 {
     /// <summary>First four bytes, little endian.</summary>
     public const uint Magic = 0xfd2fb528;
@@ -51,6 +51,18 @@ internal sealed unsafe class ZstdDecoder
         }
         while (position < source.Length);
         return written;
+    }
+
+    /// <summary>Decodes the frame that the source begins with.</summary>
+    /// <param name="source">The frame; whatever follows it does not matter.</param>
+    /// <param name="destination">Receives the output.</param>
+    /// <returns>Bytes written.</returns>
+    /// <exception cref="InvalidImageException">Corrupt, truncated, unsupported, or too long for the destination.</exception>
+    public int DecodeFirst(ReadOnlySpan<byte> source, Span<byte> destination)
+    {
+        Require(source.Length >= 4);
+        int position = 0;
+        return BinaryPrimitives.ReadUInt32LittleEndian(source) == Magic ? DecodeFrame(source, ref position, destination) : throw Corrupt("no frame header");
     }
 
     private static void Require(bool isThere)
