@@ -62,7 +62,10 @@ public sealed class ProgramTests
     private static Process Start(string argument, params (string Name, string Value)[] environment)
     {
         string program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "colinux.exe" : "colinux");
-        ProcessStartInfo start = new(program, [argument]) { RedirectStandardError = true, RedirectStandardOutput = true };
+
+        // Under nohup, SIGHUP would be ignored by the program too.
+        ProcessStartInfo start = OperatingSystem.IsWindows() ? new(program, [argument]) : new("env", ["--default-signal=HUP", program, argument]);
+        start.RedirectStandardError = start.RedirectStandardOutput = true;
         foreach ((string name, string value) in environment)
         {
             start.Environment[name] = value;
