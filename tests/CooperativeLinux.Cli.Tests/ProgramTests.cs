@@ -63,8 +63,8 @@ public sealed class ProgramTests
     {
         string program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "colinux.exe" : "colinux");
 
-        // Under nohup, SIGHUP would be ignored by the program too.
-        ProcessStartInfo start = OperatingSystem.IsWindows() ? new(program, [argument]) : new("env", ["--default-signal=HUP", program, argument]);
+        // Under nohup or behind a shell's ampersand the program would ignore signals too.
+        ProcessStartInfo start = OperatingSystem.IsWindows() ? new(program, [argument]) : new("env", ["--default-signal", program, argument]);
         start.RedirectStandardError = start.RedirectStandardOutput = true;
         foreach ((string name, string value) in environment)
         {
