@@ -84,8 +84,8 @@ public sealed partial class ClockTests
         using Colinux colinux = Colinux.Start("run", "-k", "6.1-cloud", "-m", "256M");
         colinux.WaitFor(Colinux.Prompt);
 
-        // Background work of the boot (random pool, deferred initialisation) comes to its end first.
-        Thread.Sleep(5000);
+        // Background work of the boot (random pool, deferred initialisation) comes to its end first, and .NET gives back once what it left.
+        Thread.Sleep(15_000);
         TimeSpan before = colinux.ProcessorTime;
         long start = Stopwatch.GetTimestamp();
         Thread.Sleep(10_000);
