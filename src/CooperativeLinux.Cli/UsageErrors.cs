@@ -59,7 +59,7 @@ internal static class UsageErrors
     private static string? OfOption(OptionResult result)
     {
         Option option = result.Option;
-        if (result.Implicit || IsFlag(option) || option.Arity.MaximumNumberOfValues == 0)
+        if (result.Implicit || option.Arity.MaximumNumberOfValues == 0)
         {
             return null;
         }

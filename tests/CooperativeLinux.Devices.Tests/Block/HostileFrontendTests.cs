@@ -18,11 +18,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output)
     private static readonly string[] s_keys = ["ring-ref", "ring-ref0", "ring-ref1", "ring-page-order", "event-channel", "protocol", "multi-queue-num-queues"];
 
     [Fact]
-    public void Frontend_DoesAnything_OnlyItsDeviceFails()
-    {
-        (int rounds, int failures) = HostileRun.Repeat(output, Round);
-        Assert.True(failures > 0 && failures < rounds * 2, $"{failures} failures of {rounds} guests");
-    }
+    public void Frontend_DoesAnything_OnlyItsDeviceFails() => HostileRun.RepeatFailing(output, Round);
 
     private static int Round(Random random)
     {

@@ -27,8 +27,7 @@ public sealed class HostileFrontendTests(ITestOutputHelper output) : IDisposable
         Directory.CreateDirectory(_folder.Of("a/b/c"));
         File.CreateSymbolicLink(_folder.Of("link"), _folder.Outside);
         File.CreateSymbolicLink(_folder.Of("up"), "..");
-        (int rounds, int failures) = HostileRun.Repeat(output, Round);
-        Assert.True(failures > 0 && failures < rounds * 2, $"{failures} failures of {rounds} guests");
+        HostileRun.RepeatFailing(output, Round);
     }
 
     private int Round(Random random)

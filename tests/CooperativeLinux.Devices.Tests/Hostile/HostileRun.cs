@@ -45,6 +45,13 @@ internal static class HostileRun
         return (rounds, failures);
     }
 
+    /// <summary>The same for a device that must fail now and then, and for most guests once.</summary>
+    public static void RepeatFailing(ITestOutputHelper? output, Func<Random, int> round)
+    {
+        (int rounds, int failures) = Repeat(output, round);
+        Assert.True(failures > 0 && failures < rounds * 2, $"{failures} failures of {rounds} guests");
+    }
+
     private static double? Read(string variable) =>
         double.TryParse(Environment.GetEnvironmentVariable(variable), CultureInfo.InvariantCulture, out double value) ? value : null;
 }

@@ -43,10 +43,9 @@ internal static class NativeThunks
         assembler.Label(ref handler);
         emitter.EmitHandler(watchdogSignal);
 
-        using MemoryStream stream = new();
-        AssemblerResult result = assembler.Assemble(new StreamCodeWriter(stream), code, BlockEncoderOptions.ReturnNewInstructionOffsets);
+        byte[] bytes = Assemble(assembler, code, out AssemblerResult result);
         addresses = new Addresses(result.GetLabelRIP(enter), result.GetLabelRIP(exit), result.GetLabelRIP(handler));
-        return stream.ToArray();
+        return bytes;
     }
 
     /// <summary>Emits a routine that returns 1 in eax if rdfsbase works and 0 if it raises #UD, and the handler of that signal.</summary>
@@ -66,9 +65,15 @@ internal static class NativeThunks
         c.lea(rax, __[end]);
         c.mov(__qword_ptr[rdx + ContextOffset + (8 * ContextRip)], rax);
         c.ret();
-        using MemoryStream stream = new();
-        AssemblerResult result = c.Assemble(new StreamCodeWriter(stream), code, BlockEncoderOptions.ReturnNewInstructionOffsets);
+        byte[] bytes = Assemble(c, code, out AssemblerResult result);
         addresses = new Addresses(result.GetLabelRIP(enter), 0, result.GetLabelRIP(handler));
+        return bytes;
+    }
+
+    private static byte[] Assemble(Assembler assembler, ulong code, out AssemblerResult result)
+    {
+        using MemoryStream stream = new();
+        result = assembler.Assemble(new StreamCodeWriter(stream), code, BlockEncoderOptions.ReturnNewInstructionOffsets);
         return stream.ToArray();
     }
 

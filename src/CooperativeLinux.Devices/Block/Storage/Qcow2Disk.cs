@@ -62,20 +62,9 @@ public sealed class Qcow2Disk : BaseDisk
     /// <inheritdoc/>
     public override string Description => _file.Path;
 
-    /// <summary>Takes an open file over.</summary>
+    /// <summary>Takes an open file over, unless it fails.</summary>
     /// <exception cref="IOException">It is damaged or needs what is not supported; the message is one line for the user.</exception>
-    internal static Qcow2Disk Open(DiskFile file)
-    {
-        try
-        {
-            return new Qcow2Disk(file, Qcow2Header.Read(file));
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    internal static Qcow2Disk Open(DiskFile file) => new(file, Qcow2Header.Read(file));
 
     /// <summary>Describes an image.</summary>
     /// <param name="file">Open, and known to be a qcow2 image.</param>

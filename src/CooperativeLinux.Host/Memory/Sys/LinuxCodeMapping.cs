@@ -7,9 +7,8 @@ namespace CooperativeLinux.Host.Memory.Sys;
 internal sealed unsafe class LinuxCodeMapping : CodeMapping
 {
     private readonly nuint _size;
-    private readonly nuint _viewSize;
-
     private readonly nint _code;
+    private readonly nuint _viewSize;
 
     private LinuxCodeMapping(nint start, nuint size, nint code, nint view, nuint viewSize)
     {
@@ -24,7 +23,7 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
     public static LinuxCodeMapping Create(nuint dataSize, nuint codeSize)
     {
         nuint size = CodeMemory.GuardSize + dataSize + codeSize + CodeMemory.GuardSize;
-        nint start = Reserve(size, CodeMemory.GuardSize + dataSize);
+        nint start = LinuxAlignedMapping.Create(size, CodeMemory.GuardSize + dataSize, ProtNone);
         if (start == MapFailed)
         {
             throw HostCallException.FromLast($"mmap of {size} bytes for code");
@@ -81,32 +80,6 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
         }
     }
 
-    /// <summary>Reserves a range that has a large page's border at an offset.</summary>
-    /// <returns>Its start, or <see cref="MapFailed"/>.</returns>
-    private static nint Reserve(nuint size, nuint offset)
-    {
-        const int Large = HostAllocation.LargePageSize;
-        nint range = Map(0, size + Large, ProtNone, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
-        if (range == MapFailed)
-        {
-            return MapFailed;
-        }
-
-        nint start = ((range + (nint)offset + Large - 1) & -Large) - (nint)offset;
-        nuint head = (nuint)(start - range);
-        if (head != 0)
-        {
-            _ = Unmap(range, head);
-        }
-
-        if (head != Large)
-        {
-            _ = Unmap(start + (nint)size, Large - head);
-        }
-
-        return start;
-    }
-
     /// <summary>Maps a memory file executable at the address and writable elsewhere.</summary>
     /// <returns>The writable view, or 0 where the host forbids executable files in memory; the range is then as before.</returns>
     private static nint TryMapTwice(nint code, nuint codeSize)
@@ -125,7 +98,7 @@ internal sealed unsafe class LinuxCodeMapping : CodeMapping
                 throw HostCallException.FromLast($"ftruncate of a memory file to {codeSize} bytes");
             }
 
-            view = Reserve(codeSize, 0);
+            view = LinuxAlignedMapping.Create(codeSize, 0, ProtNone);
             if (view == MapFailed || Map(view, codeSize, ProtRead | ProtWrite, MapShared | MapFixed | MapNoReserve, file, 0) == MapFailed)
             {
                 throw HostCallException.FromLast("mmap of the writable view of code");

@@ -13,8 +13,9 @@ internal sealed unsafe class LinuxHostAllocation : HostAllocation
 
     public LinuxHostAllocation(ulong size, bool largePages)
     {
-        nuint slack = largePages ? LargePageSize : 0u;
-        nint address = Map(0, (nuint)size + slack, ProtRead | ProtWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
+        nint address = largePages
+            ? LinuxAlignedMapping.Create((nuint)size, 0, ProtRead | ProtWrite)
+            : Map(0, (nuint)size, ProtRead | ProtWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
         if (address == MapFailed)
         {
             throw new OutOfMemoryException(HostCallException.Describe($"mmap of {size} bytes", Marshal.GetLastPInvokeError()));
@@ -22,7 +23,6 @@ internal sealed unsafe class LinuxHostAllocation : HostAllocation
 
         if (largePages)
         {
-            address = Align(address, (nuint)size);
             _small = new BitArray((int)((size + LargePageSize - 1) / LargePageSize));
         }
 
@@ -78,25 +78,6 @@ internal sealed unsafe class LinuxHostAllocation : HostAllocation
         }
 
         return flags.AsSpan().Count((byte)1);
-    }
-
-    // Cuts a mapping with one large page too much so that it begins at a large page's border.
-    private static nint Align(nint address, nuint size)
-    {
-        nint start = (address + LargePageSize - 1) & -LargePageSize;
-        nuint head = (nuint)(start - address), tail = LargePageSize - head;
-        if (head != 0)
-        {
-            _ = Unmap(address, head);
-        }
-
-        if (tail != 0)
-        {
-            nint end = start + (nint)((size + PageSize - 1) & ~(nuint)(PageSize - 1));
-            _ = Unmap(end, tail);
-        }
-
-        return start;
     }
 
     // A large page that is not given back as a whole: the host joins small pages to large ones again, with what it had got back.
