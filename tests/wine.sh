@@ -12,6 +12,10 @@ fi
 # The runtime's default of writing code through a second mapping does not work under Wine (docs/windows.md).
 export WINEDEBUG=-all DOTNET_EnableWriteXorExecute=0
 
+# Wine 8 puts libraries and memory below 2 GiB, where Windows has them near the top, and the runtime's compiler then leaves nearly all code
+# unoptimised (docs/windows.md). This is the range that Wine keeps free for a program without relocations.
+export WINEPRELOADRESERVE=110000-7fff0000
+
 # Makes Wine's folder, WINEPREFIX, and makes it Windows 10; of itself it is Windows 7. Services have the environment of the registry.
 prepareWine() {
     if [ ! -e "$WINEPREFIX/system.reg" ]; then
