@@ -13,8 +13,8 @@ fi
 export WINEDEBUG=-all DOTNET_EnableWriteXorExecute=0
 
 # Wine 8 puts libraries and memory below 2 GiB, where Windows has them near the top, and the runtime's compiler then leaves nearly all code
-# unoptimised (docs/windows.md). This is the range that Wine keeps free for a program without relocations.
-export WINEPRELOADRESERVE=110000-7fff0000
+# unoptimised (docs/windows.md). This range Wine leaves free; it is made for programs without relocations.
+export WINEPRELOADRESERVE="${WINEPRELOADRESERVE-110000-7fff0000}"
 
 # Makes Wine's folder, WINEPREFIX, and makes it Windows 10; of itself it is Windows 7. Services have the environment of the registry.
 prepareWine() {
