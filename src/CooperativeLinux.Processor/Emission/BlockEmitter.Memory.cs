@@ -41,7 +41,7 @@ internal sealed unsafe partial class BlockEmitter
     // T0 := rsp + low - window page ; must leave room for the group, else managed code finds the page.
     private void EmitStackCheck(in DecodedInstruction decoded, in StackGroup group)
     {
-        if (decoded.LiveFlags != 0 && !_flagsParked && !_bases.IsInUse(Gpr.Rcx, _index))
+        if (decoded.ReadFlags != 0 && !_flagsParked && !_bases.IsInUse(Gpr.Rcx, _index))
         {
             EmitStackCheckKeepingFlags(decoded, group);
             return;

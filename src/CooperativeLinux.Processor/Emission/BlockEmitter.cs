@@ -148,9 +148,9 @@ internal sealed unsafe partial class BlockEmitter
     }
 
     // checked entry (user mode):  cmp dword [PageSlots+slot], id ; jne cold ; jmp entry
-    // indirect entry:             mov t1, rcx ; mov rcx, -address ; lea rcx, [rcx+BranchTarget] ; jrcxz entry ; jmp miss
+    // indirect entry:             mov t1, address ; cmp t1, [BranchTarget] ; jne miss ; where flags are live: unpark
     // entry:                      cmp rsp, [Limit] ; jb cold
-    // Where flags are live all is done with lea and jrcxz, whose short jumps go to trampolines in front.
+    // Where flags are live the first and the last are done with lea and jrcxz, whose short jumps go to trampolines in front.
     private void EmitHead(bool flagsLive, bool calls, uint pageId)
     {
         int pageSlot = TlbContext.PageSlot(pageId);
@@ -169,10 +169,7 @@ internal sealed unsafe partial class BlockEmitter
                 toEntry = _asm.Jump(0);
             }
 
-            // The branch may be on its way to another block of the same table entry, which needs the flags.
-            _block.IndirectEntry = _asm.Position;
-            _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
-            EmitCompareTarget(_block.Key.Virtual, _stubs.BranchMiss);
+            EmitIndirectEntry();
             _block.Entry = _asm.Position;
             if (toEntry >= 0)
             {
@@ -206,9 +203,8 @@ internal sealed unsafe partial class BlockEmitter
                 toEntry = _asm.Jump(0);
             }
 
-            _block.IndirectEntry = _asm.Position;
-            _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
-            EmitCompareTarget(_block.Key.Virtual, _stubs.BranchMiss);
+            EmitIndirectEntry();
+            _asm.UnparkFlags(Gpr.T0);
             _block.Entry = _asm.Position;
             if (toEntry >= 0)
             {
@@ -231,6 +227,14 @@ internal sealed unsafe partial class BlockEmitter
             _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
             _block.Body = _asm.Position;
         }
+    }
+
+    private void EmitIndirectEntry()
+    {
+        _block.IndirectEntry = _asm.Position;
+        EmitMoveAddress(Gpr.T1, _block.Key.Virtual);
+        _asm.State(0x3B, Gpr.T1, StateLayout.BranchTarget);
+        _asm.JumpIf(Condition.NotEqual, _stubs.BranchMiss);
     }
 
     private void ShortJumpBack(int target)

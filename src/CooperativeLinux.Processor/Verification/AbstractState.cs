@@ -17,17 +17,8 @@ internal enum ValueKind : byte
     /// <summary>T1: Low, which a stub compares offsets in a page with.</summary>
     WindowBound,
 
-    /// <summary>T1: a multiple of 8.</summary>
-    TableOffset,
-
-    /// <summary>T1: the guest address of the block. rcx: its negative.</summary>
+    /// <summary>T1: the guest address of the block.</summary>
     OwnAddress,
-
-    /// <summary>T0: where an indirect branch goes.</summary>
-    BranchTarget,
-
-    /// <summary>rcx: zero if an indirect branch wants this block.</summary>
-    TargetDifference,
 
     /// <summary>Guest rsp + Low.</summary>
     StackAddress,
@@ -120,9 +111,8 @@ internal enum ValueKind : byte
     /// <summary>rcx: zero if the pair stack is full.</summary>
     DepthDifference,
 
-    /// <summary>T0: the table of indirect branches, 64 KiB aligned; then an entry of it.</summary>
+    /// <summary>T0: the table of indirect branches.</summary>
     BranchTable,
-    BranchEntry,
 }
 
 /// <summary>What is known of a scratch register's value.</summary>

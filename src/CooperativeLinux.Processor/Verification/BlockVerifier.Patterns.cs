@@ -269,25 +269,12 @@ internal sealed unsafe partial class BlockVerifier
 
             // ---- Head: does the indirect branch want this block?
             //   mov t1,address ; cmp t1,[target] ; jne miss
-            //   or  mov t0,[target] ; lea rcx,[t0-address] (or mov rcx,-address ; lea rcx,[rcx+t0]) ; jrcxz same
             case Code.Mov_r64_imm64 or Code.Mov_r32_imm32 or Code.Mov_rm64_imm32 when instruction.Op0Register is Register.R11 or Register.R11D && instruction.GetImmediate(1) == _block.Key.Virtual:
                 state.SetT1(new Value(ValueKind.OwnAddress));
                 return true;
 
             case Code.Cmp_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.OwnAddress && IsField(instruction, FieldUse.BranchTarget, out _):
                 state.Flags = FlagFact.BranchTarget;
-                return true;
-
-            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R10 && IsField(instruction, FieldUse.BranchTarget, out _):
-                state.SetT0(new Value(ValueKind.BranchTarget));
-                return true;
-
-            case Code.Mov_r64_imm64 or Code.Mov_r32_imm32 or Code.Mov_rm64_imm32 when instruction.Op0Register is Register.RCX or Register.ECX && instruction.GetImmediate(1) == 0 - _block.Key.Virtual:
-                state.Rcx = new Value(ValueKind.OwnAddress);
-                return true;
-
-            case Code.Lea_r64_m when instruction.Op0Register == Register.RCX && state.T0.Kind == ValueKind.BranchTarget && IsTargetDifference(instruction, state):
-                state.Rcx = new Value(ValueKind.TargetDifference);
                 return true;
 
             // ---- Head: is a poll wanted, and is there room for a call?
@@ -319,21 +306,13 @@ internal sealed unsafe partial class BlockVerifier
                 return true;
 
             // ---- Indirect branch: T0 = guest address
-            //   mov [target],t0 ; ... ; lea t1d,[t1*8] ; mov t0,[table] ; mov t0w,t1w ; jmp [t0]
+            //   mov [target],t0 ; ... ; and t1d,mask ; mov t0,[table] ; jmp [t0+t1*8]
             case Code.Mov_rm64_r64 when instruction.Op1Register == Register.R10 && !state.T0.IsHost && IsField(instruction, FieldUse.BranchTarget, out _):
                 state.HasTarget = true;
                 return true;
 
-            case Code.Lea_r32_m when instruction.Op0Register == Register.R11D && !state.T1.IsHost && IsTableOffset(instruction):
-                state.SetT1(new Value(ValueKind.TableOffset));
-                return true;
-
             case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R10 && IsField(instruction, FieldUse.BranchTable, out _):
                 state.SetT0(new Value(ValueKind.BranchTable));
-                return true;
-
-            case Code.Mov_r16_rm16 when Are(instruction, Register.R10W, Register.R11W) && state.T0.Kind == ValueKind.BranchTable && state.T1.Kind == ValueKind.TableOffset:
-                state.SetT0(new Value(ValueKind.BranchEntry));
                 return true;
 
             // ---- Flags: mov [kept],rax ; ... ; mov rax,[kept]
@@ -457,15 +436,6 @@ internal sealed unsafe partial class BlockVerifier
     // [first+second]
     private static bool IsSum(in Instruction instruction, Register first, Register second) =>
         instruction.MemoryBase == first && instruction.MemoryIndex == second && instruction.MemoryIndexScale == 1 && instruction.MemoryDisplacement64 == 0;
-
-    // [t1*8]
-    private static bool IsTableOffset(in Instruction instruction) => instruction.MemoryBase == Register.None && instruction.MemoryIndex == Register.R11
-        && instruction.MemoryIndexScale == 8 && instruction.MemoryDisplacement64 == 0;
-
-    // [t0-address], or [rcx+t0] with the negative address in rcx
-    private bool IsTargetDifference(in Instruction instruction, in AbstractState state) =>
-        (IsBased(instruction, Register.R10) && instruction.MemoryDisplacement64 == 0 - _block.Key.Virtual)
-        || (state.Rcx.Kind == ValueKind.OwnAddress && IsSum(instruction, Register.RCX, Register.R10));
 
     private bool IsPageSlot(in Instruction instruction, Register slots) =>
         IsBased(instruction, slots) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_pageId) * sizeof(uint));

@@ -406,19 +406,19 @@ public sealed class MutationTests
         {
             foreach (HostInstruction jump in mutator.Reachable.Where(h => h.Instruction.Code == Code.Jmp_rm64))
             {
-                // mov [target],t0 ; mov t1d,0 ; crc32 t1d,t0d ; lea t1d,[t1*8] ; mov t0,[table] ; mov t0w,t1w ; jmp [t0]
-                foreach (int back in (int[])[1, 2, 3, 6])
+                // mov [target],t0 ; mov t1d,t0d ; shr t1d,bits ; xor t1d,t0d ; and t1d,mask ; mov t0,[table] ; jmp [t0+t1*8]
+                foreach (int back in (int[])[1, 2, 6])
                 {
                     mutator.Try(mutator.All[jump.Index - back], Fill, "step left out");
                 }
 
-                mutator.TryReencoded(mutator.All[jump.Index - 3], (ref Instruction instruction) => instruction.MemoryIndexScale = 4, "entries of 4 bytes");
-                mutator.TryReencoded(mutator.All[jump.Index - 3], (ref Instruction instruction) => instruction.MemoryDisplacement64 = 1, "between entries");
-                mutator.TryReencoded(mutator.All[jump.Index - 1], (ref Instruction instruction) => instruction.Op1Register = Register.R12W, "other index");
-                mutator.Try(mutator.All[jump.Index - 1], bytes => FillBehind(bytes, [0x45, 0x8B, 0xD3]), "mov r10d,r11d");
-                mutator.Try(jump, bytes => bytes[^1] |= 3, "jmp [r11]");
-                mutator.Try(jump, bytes => bytes[^1] |= 0xC0, "jmp r10");
-                mutator.Try(jump, bytes => bytes[^1] ^= 0x30, "call [r10]");
+                mutator.Try(mutator.All[jump.Index - 2], bytes => bytes[^2] |= 0x20, "larger mask");
+                mutator.TryReencoded(jump, (ref Instruction instruction) => instruction.MemoryIndexScale = 4, "entries of 4 bytes");
+                mutator.TryReencoded(jump, (ref Instruction instruction) => instruction.MemoryDisplacement64 = 1, "between entries");
+                mutator.TryReencoded(jump, (ref Instruction instruction) => instruction.MemoryIndex = Register.R12, "other index");
+                mutator.TryReencoded(jump, (ref Instruction instruction) => instruction.MemoryBase = Register.R11, "other table");
+                mutator.Try(jump, bytes => FillBehind(bytes, [0x41, 0xFF, 0xE2]), "jmp r10");
+                mutator.Try(jump, bytes => bytes[^2] ^= 0x30, "call [r10+r11*8]");
             }
         });
     }
