@@ -84,7 +84,7 @@ internal sealed unsafe partial class BlockEmitter
             ColdPath cold = _cold[^1];
             _region.Sites[cold.Site].CanBounce = true;
             _cold[^1] = cold with { Number = _bounced.Count };
-            _bounced.Add(new BouncedOperation(decoded, access, memory, highByte, parked, _asm.Position));
+            _bounced.Add(new BouncedOperation(decoded, access, highByte, parked, _asm.Position));
         }
 
         FinishBounce(memoryWritten);
@@ -215,13 +215,13 @@ internal sealed unsafe partial class BlockEmitter
     private void EmitBounced(in BouncedOperation bounced)
     {
         _flagsParked = bounced.FlagsParked;
-        EmitOperation(bounced.Decoded, bounced.Access, bounced.Memory, hasMemory: true, bounced.HighByte);
+        EmitOperation(bounced.Decoded, bounced.Access, new HostOperand(Gpr.T0, -1, 0), hasMemory: true, bounced.HighByte);
         _asm.Call(_stubs.Callback(CallbackKind.BounceFinish));
         _asm.Jump(bounced.Resume);
     }
 
     private readonly record struct BouncedOperation(
-        DecodedInstruction Decoded, OperandAccess Access, HostOperand Memory, bool HighByte, bool FlagsParked, int Resume);
+        DecodedInstruction Decoded, OperandAccess Access, bool HighByte, bool FlagsParked, int Resume);
 
     private static bool IsSpecial(Register register) => register.IsGPR() && GuestNumber(register) is Gpr.Rsp or Gpr.R9 or Gpr.R10 or Gpr.R11;
 
