@@ -19,6 +19,9 @@ internal sealed unsafe partial class BlockEmitter
 
         /// <summary>Bit per operand: it is written.</summary>
         public byte Written;
+
+        /// <summary>Bit per operand: what it held before is lost, if it is a register of 32 bits or more.</summary>
+        public byte Replaced;
     }
 
     private void EmitCopy(ref DecodedInstruction decoded)
@@ -159,7 +162,10 @@ internal sealed unsafe partial class BlockEmitter
                         _deltaInT1 = NoDelta;
                     }
 
-                    _asm.LoadState(scratch, StateLayout.Register(guest));
+                    if (!IsReplaced(decoded.Instruction, access, guest))
+                    {
+                        _asm.LoadState(scratch, StateLayout.Register(guest));
+                    }
                 }
 
                 host = scratch;
@@ -222,6 +228,21 @@ internal sealed unsafe partial class BlockEmitter
 
     private readonly record struct BouncedOperation(
         DecodedInstruction Decoded, OperandAccess Access, bool HighByte, bool FlagsParked, int Resume);
+
+    // Whether an instruction does not need what a register held before: none of its operands reads it.
+    private static bool IsReplaced(in Instruction instruction, in OperandAccess access, int guest)
+    {
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            Register register = instruction.GetOpKind(i) == OpKind.Register ? instruction.GetOpRegister(i) : Register.None;
+            if (register.IsGPR() && GuestNumber(register) == guest && ((access.Replaced & (1 << i)) == 0 || register.GetSize() < 4))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     private static bool IsSpecial(Register register) => register.IsGPR() && GuestNumber(register) is Gpr.Rsp or Gpr.R9 or Gpr.R10 or Gpr.R11;
 
@@ -344,6 +365,12 @@ internal sealed unsafe partial class BlockEmitter
                 if (written)
                 {
                     access.Written |= (byte)(1 << i);
+                }
+
+                // The answer is kept for all registers, but these only replace one if it is both their operands.
+                if (info.GetOpAccess(i) == OpAccess.Write && instruction.Mnemonic is not (Mnemonic.Xor or Mnemonic.Sub or Mnemonic.Sbb))
+                {
+                    access.Replaced |= (byte)(1 << i);
                 }
             }
 
