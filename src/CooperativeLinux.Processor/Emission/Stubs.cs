@@ -93,7 +93,7 @@ internal sealed unsafe partial class Stubs
     public int Callback(CallbackKind kind) => _callbacks[(int)kind];
 
     /// <summary>Offset of the stub that serves a TLB miss: called with the address in T0, the missed entry in T1, the site in Argument and
-    /// no flags worth keeping; returns the host address in T0.</summary>
+    /// no flags worth keeping; returns the distance to the host address in T1.</summary>
     public int Access(TlbArray array, int size) => Access(_access, array, size);
 
     /// <summary>Offset of the same for an entry of the inline TLB: its page address is where T1 points to. User arrays only.</summary>
@@ -246,6 +246,7 @@ internal sealed unsafe partial class Stubs
         _asm.FlagsFromRax();
         _asm.LoadState(Gpr.GuestRsp, StateLayout.Register(Gpr.Rsp));
         _asm.LoadState(Gpr.T0, StateLayout.Scratch0);
+        _asm.LoadState(Gpr.T1, StateLayout.Scratch1);
         foreach (int register in MappedRegisters())
         {
             _asm.LoadState(register, StateLayout.Register(register));
@@ -332,19 +333,14 @@ internal sealed unsafe partial class Stubs
         _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
         _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
         _asm.Store(Gpr.T1, 0, Gpr.Rax);
+        _asm.RegisterForm(0x2B, Gpr.Rcx, Gpr.Rax, wide: true);
+        _asm.Store(Gpr.T1, inline ? InlineTlb.ArrayBytes : 8, Gpr.Rcx);
         if (inline)
         {
-            _asm.RegisterForm(0x2B, Gpr.Rcx, Gpr.Rax, wide: true);
-            _asm.Store(Gpr.T1, InlineTlb.ArrayBytes, Gpr.Rcx);
             _asm.Memory(0xFF, 0, Gpr.T1, -1, 1, 2 * InlineTlb.ArrayBytes, wide: true); // inc
         }
-        else
-        {
-            _asm.Store(Gpr.T1, 8, Gpr.Rcx);
-            _asm.RegisterForm(0x2B, Gpr.T0, Gpr.Rax, wide: true);
-        }
 
-        _asm.RegisterForm(0x03, Gpr.T0, Gpr.Rcx, wide: true);
+        _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
         EmitRestoreScratch();
         _asm.Return();
 

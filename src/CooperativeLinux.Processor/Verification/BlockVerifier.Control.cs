@@ -164,7 +164,7 @@ internal sealed partial class BlockVerifier
         int length = PageBytes - bound;
         if (state.T0.Kind == ValueKind.PageOffset)
         {
-            state.T0 = new Value(ValueKind.CheckedOffset, 0, length, Base: state.T0.Base, Offset: state.T0.Offset);
+            state.T0 = state.T0 with { Kind = ValueKind.CheckedOffset, High = length };
         }
         else
         {
