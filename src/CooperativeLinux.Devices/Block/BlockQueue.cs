@@ -14,8 +14,8 @@ using Monitor = System.Threading.Monitor;
 /// <summary>
 /// Carries out the requests of one ring. What needs waiting for the host is done by a few threads, so that several requests are in flight
 /// and no vCPU waits; reads of what the host has in memory, and writes while nothing else is in flight, are done at once by the vCPU that
-/// asks, which is less work than waking a thread, unless they are large and several. The ring is used under a lock that nobody holds while
-/// waiting.
+/// asks, which is less work than waking a thread; large ones only as long as that is not slower. The ring is used under a lock that nobody
+/// holds while waiting.
 /// </summary>
 internal sealed class BlockQueue : IDisposable
 {
@@ -41,7 +41,7 @@ internal sealed class BlockQueue : IDisposable
     private readonly Thread[] _threads;
     private readonly PreciseEvent[] _events;
     private readonly object _gate = new();
-    private readonly DepthWatch _depth = new();
+    private readonly LargeTransfers _large = new();
 
     // Requests that a vCPU took and could not do, and objects for further ones.
     private readonly Queue<BlockRequest> _handedOver = [];
@@ -241,6 +241,7 @@ internal sealed class BlockQueue : IDisposable
                 {
                     _ring.Put(response);
                     isNotified |= _ring.Publish();
+                    WatchLarge(request);
                     _spare.Push(request);
                     if (_hasBarrier)
                     {
@@ -286,7 +287,7 @@ internal sealed class BlockQueue : IDisposable
             bool isIndirect = start[0] == (byte)BlockOperation.Indirect;
             byte operation = isIndirect ? start[1] : start[0];
             bool isRead = operation == (byte)BlockOperation.Read;
-            if (isIndirect && BlockRequest.MaxIndirectLength(start) > Large && _depth.IsForThread())
+            if (isIndirect && BlockRequest.MaxIndirectLength(start) > Large && _large.IsForThread)
             {
                 return null;
             }
@@ -347,6 +348,14 @@ internal sealed class BlockQueue : IDisposable
         }
 
         return true;
+    }
+
+    private void WatchLarge(BlockRequest request)
+    {
+        if (request.Length > Large && request.Operation != BlockOperation.Discard)
+        {
+            _large.OnDone(request.Length, Stopwatch.GetTimestamp());
+        }
     }
 
     private void ReportIfBroken()
@@ -462,7 +471,7 @@ internal sealed class BlockQueue : IDisposable
         {
             _ring.Put(response);
             isNotified = _ring.Publish();
-            _depth.OnDone(_ring.Outstanding > 0 || _ring.Available > 0);
+            WatchLarge(request);
             if (wasBarrier)
             {
                 _hasBarrier = false;
