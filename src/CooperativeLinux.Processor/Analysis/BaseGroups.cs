@@ -34,6 +34,9 @@ internal sealed class BaseGroups
     /// <summary>Largest range checked as one: small, since ranges that cross a page take the long way.</summary>
     public const int MaxRange = 512;
 
+    /// <summary>Displacements from a register are smaller, either way.</summary>
+    public const int MaxDisplacement = 1 << 16;
+
     private const int Registers = 16;
     private const int MaxOperand = 64;
 
@@ -119,7 +122,7 @@ internal sealed class BaseGroups
 
         int size = instruction.MemorySize.GetSize();
         long displacement = (long)instruction.MemoryDisplacement64;
-        if (size is < 1 or > MaxOperand || displacement is < -(1 << 16) or > 1 << 16)
+        if (size is < 1 or > MaxOperand || displacement is <= -MaxDisplacement or >= MaxDisplacement)
         {
             return -1;
         }

@@ -14,16 +14,33 @@ internal static class FlagLiveness
     {
         ref DecodedInstruction last = ref instructions[^1];
         RflagsBits live = BlockDecoder.EndsBlock(last.Handling) ? Arithmetic : lookahead.LiveAt(last.Instruction.NextIP);
+        RflagsBits read = live;
         for (int i = instructions.Length - 1; i >= 0; i--)
         {
             ref DecodedInstruction decoded = ref instructions[i];
-            live = decoded.Handling switch
+            switch (decoded.Handling)
             {
-                Handling.ConditionalJump => live | (decoded.Instruction.RflagsRead & Arithmetic) | lookahead.LiveAt(decoded.Instruction.NearBranchTarget),
-                Handling.Jump or Handling.Call when decoded.Instruction.Op0Kind == OpKind.NearBranch64 => lookahead.LiveAt(decoded.Instruction.NearBranchTarget),
-                _ => Before(decoded.Instruction, decoded.Handling, live),
-            };
+                case Handling.ConditionalJump:
+                    RflagsBits exit = (decoded.Instruction.RflagsRead & Arithmetic) | lookahead.LiveAt(decoded.Instruction.NearBranchTarget);
+                    live |= exit;
+                    read |= exit;
+                    break;
+                case Handling.Jump or Handling.Call when decoded.Instruction.Op0Kind == OpKind.NearBranch64:
+                    live = lookahead.LiveAt(decoded.Instruction.NearBranchTarget);
+                    read = live;
+                    break;
+                case Handling.Jump or Handling.Call or Handling.Return:
+                    live = Arithmetic;
+                    read = RflagsBits.None;
+                    break;
+                default:
+                    live = Before(decoded.Instruction, decoded.Handling, live);
+                    read = Before(decoded.Instruction, decoded.Handling, read);
+                    break;
+            }
+
             decoded.LiveFlags = live;
+            decoded.ReadFlags = read;
         }
     }
 

@@ -103,9 +103,6 @@ internal sealed unsafe class BlockTemplate
                 case FixupKind.Address:
                     asm.Add64(at, shift);
                     break;
-                case FixupKind.NegatedAddress:
-                    asm.Add64(at, 0 - shift);
-                    break;
                 case FixupKind.PageSlot:
                     asm.Set32(at, TlbContext.PageSlot(pageId) * sizeof(uint));
                     break;

@@ -1,19 +1,16 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics.X86;
 
 namespace CooperativeLinux.Processor.Cache;
 
 /// <summary>
 /// Where indirect branches go: host code by a hash of the guest address. An entry leads to code that checks whether
-/// it is the right target, since the table holds no addresses to compare with. 64 KiB, aligned, so that an index can
-/// be put into the low 16 bits of its address.
+/// it is the right target, since the table holds no addresses to compare with.
 /// </summary>
 internal sealed unsafe class BranchTable : IDisposable
 {
-    /// <summary>Bytes of the table, and its alignment.</summary>
-    public const int TotalSize = 64 * 1024;
+    public const int IndexBits = 13;
 
-    private const int Entries = TotalSize / 8;
+    public const int Entries = 1 << IndexBits;
 
     private readonly Block?[] _blocks = new Block?[Entries];
     private readonly List<ushort> _used = [];
@@ -23,7 +20,7 @@ internal sealed unsafe class BranchTable : IDisposable
     public BranchTable(nint miss)
     {
         _miss = miss;
-        Pointer = (nint*)NativeMemory.AlignedAlloc(TotalSize, TotalSize);
+        Pointer = (nint*)NativeMemory.AlignedAlloc(Entries * (nuint)sizeof(nint), 4096);
         new Span<nint>(Pointer, Entries).Fill(miss);
     }
 
@@ -74,6 +71,6 @@ internal sealed unsafe class BranchTable : IDisposable
 
     public void Dispose() => NativeMemory.AlignedFree(Pointer);
 
-    // As emitted code computes it: crc32 of the low half.
-    private static int Index(ulong address) => (int)(Sse42.Crc32(0u, (uint)address) & (Entries - 1));
+    // As emitted code computes it. Addresses near each other have entries of their own.
+    private static int Index(ulong address) => (int)((uint)address ^ ((uint)address >> IndexBits)) & (Entries - 1);
 }

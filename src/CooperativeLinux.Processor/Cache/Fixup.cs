@@ -9,9 +9,6 @@ internal enum FixupKind : byte
     /// <summary>64-bit guest address in the block's mapping.</summary>
     Address,
 
-    /// <summary>The negative of one.</summary>
-    NegatedAddress,
-
     /// <summary>32-bit displacement of the slot of the block's page.</summary>
     PageSlot,
 

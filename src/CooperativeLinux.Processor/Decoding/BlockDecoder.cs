@@ -14,6 +14,9 @@ internal struct DecodedInstruction
     /// <summary>Arithmetic flags (Iced bits) whose values before the instruction are still needed.</summary>
     public RflagsBits LiveFlags;
 
+    /// <summary>Those of them that the block or a direct exit reads. The others only leave it by an indirect branch.</summary>
+    public RflagsBits ReadFlags;
+
     /// <summary>Stack group that covers the instruction's accesses relative to rsp, or -1.</summary>
     public short StackGroup;
 

@@ -5,7 +5,8 @@ using Iced.Intel;
 
 namespace CooperativeLinux.Processor.Emission;
 
-// Branches, calls and returns.
+// Branches, calls and returns. Flags are in the host's flags at direct branches, and parked at indirect ones, returns among them: few
+// places that those lead to need them.
 internal sealed unsafe partial class BlockEmitter
 {
     private static int ConditionNumber(in Instruction instruction) => instruction.ConditionCode switch
@@ -67,7 +68,7 @@ internal sealed unsafe partial class BlockEmitter
 
         EmitIndirectTarget(ref decoded);
         _deltaInT1 = NoDelta;
-        Unpark(Gpr.T1);
+        Park();
         Stubs.EmitBranch(_asm);
     }
 
@@ -89,20 +90,23 @@ internal sealed unsafe partial class BlockEmitter
         _asm.Memory(0x89, value, slot.Base, slot.Index, 1, slot.Displacement, wide: true);
         FinishBounce(write: true);
         _asm.Lea(Gpr.GuestRsp, Gpr.GuestRsp, -8);
-        Unpark(Gpr.T0);
         if (direct)
         {
+            Unpark(Gpr.T0);
             AddExit(instruction.NearBranchTarget, _asm.Call(0));
         }
         else
         {
+            Park();
             _asm.LoadState(Gpr.T0, StateLayout.CallTarget);
             AddCold(ColdKind.Branch, _asm.Call(0));
         }
 
-        // Landing. Flags are the guest's: compare with lea and jrcxz.
         (_block.Landings ??= []).Add(_asm.Position);
-        EmitCompareTarget(returnAddress, _stubs.ReturnMiss);
+        EmitMoveAddress(Gpr.T1, returnAddress);
+        _asm.RegisterForm(0x3B, Gpr.T0, Gpr.T1, wide: true);
+        _asm.JumpIf(Condition.NotEqual, _stubs.ReturnMiss);
+        _flagsParked = _lookahead.LiveAt(returnAddress) != 0;
         EmitExit(returnAddress, -1);
     }
 
@@ -113,7 +117,7 @@ internal sealed unsafe partial class BlockEmitter
         _asm.Memory(0x8B, Gpr.T0, slot.Base, slot.Index, 1, slot.Displacement, wide: true);
         int extra = instruction.OpCount > 0 ? instruction.Immediate16 : 0;
         _asm.Lea(Gpr.GuestRsp, Gpr.GuestRsp, 8 + extra);
-        Unpark(Gpr.T1);
+        Park();
         _asm.Return();
     }
 
@@ -143,28 +147,6 @@ internal sealed unsafe partial class BlockEmitter
         EmitExit(target, condition);
         PatchShort(done);
         EmitExit(instruction.NextIP, -1);
-    }
-
-    // T0 must be the address, or it goes to the miss code. Flags and all but T1 are kept.
-    private void EmitCompareTarget(ulong address, int miss)
-    {
-        _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
-        long negated = -(long)address;
-        if (negated == (int)negated)
-        {
-            _asm.Lea(Gpr.Rcx, Gpr.T0, (int)negated);
-        }
-        else
-        {
-            _asm.MoveImmediate(Gpr.Rcx, (ulong)negated);
-            AddFixup(_asm.Position - sizeof(ulong), FixupKind.NegatedAddress);
-            _asm.Memory(0x8D, Gpr.Rcx, Gpr.Rcx, Gpr.T0, 1, 0, wide: true);
-        }
-
-        _asm.Bytes([0xE3, 3 + 5]); // jrcxz over the miss
-        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
-        _asm.Jump(miss);
-        _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
     }
 
     private int ShortJumpIfCounterZero(bool narrow)

@@ -19,6 +19,9 @@ internal sealed unsafe partial class BlockEmitter
 
         /// <summary>Bit per operand: it is written.</summary>
         public byte Written;
+
+        /// <summary>Bit per operand: what it held before is lost, if it is a register of 32 bits or more.</summary>
+        public byte Replaced;
     }
 
     private void EmitCopy(ref DecodedInstruction decoded)
@@ -84,7 +87,7 @@ internal sealed unsafe partial class BlockEmitter
             ColdPath cold = _cold[^1];
             _region.Sites[cold.Site].CanBounce = true;
             _cold[^1] = cold with { Number = _bounced.Count };
-            _bounced.Add(new BouncedOperation(decoded, access, memory, highByte, parked, _asm.Position));
+            _bounced.Add(new BouncedOperation(decoded, access, highByte, parked, _asm.Position));
         }
 
         FinishBounce(memoryWritten);
@@ -159,7 +162,10 @@ internal sealed unsafe partial class BlockEmitter
                         _deltaInT1 = NoDelta;
                     }
 
-                    _asm.LoadState(scratch, StateLayout.Register(guest));
+                    if (!IsReplaced(decoded.Instruction, access, guest))
+                    {
+                        _asm.LoadState(scratch, StateLayout.Register(guest));
+                    }
                 }
 
                 host = scratch;
@@ -215,13 +221,28 @@ internal sealed unsafe partial class BlockEmitter
     private void EmitBounced(in BouncedOperation bounced)
     {
         _flagsParked = bounced.FlagsParked;
-        EmitOperation(bounced.Decoded, bounced.Access, bounced.Memory, hasMemory: true, bounced.HighByte);
+        EmitOperation(bounced.Decoded, bounced.Access, new HostOperand(Gpr.T0, -1, 0), hasMemory: true, bounced.HighByte);
         _asm.Call(_stubs.Callback(CallbackKind.BounceFinish));
         _asm.Jump(bounced.Resume);
     }
 
     private readonly record struct BouncedOperation(
-        DecodedInstruction Decoded, OperandAccess Access, HostOperand Memory, bool HighByte, bool FlagsParked, int Resume);
+        DecodedInstruction Decoded, OperandAccess Access, bool HighByte, bool FlagsParked, int Resume);
+
+    // Whether an instruction does not need what a register held before: none of its operands reads it.
+    private static bool IsReplaced(in Instruction instruction, in OperandAccess access, int guest)
+    {
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            Register register = instruction.GetOpKind(i) == OpKind.Register ? instruction.GetOpRegister(i) : Register.None;
+            if (register.IsGPR() && GuestNumber(register) == guest && ((access.Replaced & (1 << i)) == 0 || register.GetSize() < 4))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     private static bool IsSpecial(Register register) => register.IsGPR() && GuestNumber(register) is Gpr.Rsp or Gpr.R9 or Gpr.R10 or Gpr.R11;
 
@@ -344,6 +365,12 @@ internal sealed unsafe partial class BlockEmitter
                 if (written)
                 {
                     access.Written |= (byte)(1 << i);
+                }
+
+                // The answer is kept for all registers, but these only replace one if it is both their operands.
+                if (info.GetOpAccess(i) == OpAccess.Write && instruction.Mnemonic is not (Mnemonic.Xor or Mnemonic.Sub or Mnemonic.Sbb))
+                {
+                    access.Replaced |= (byte)(1 << i);
                 }
             }
 

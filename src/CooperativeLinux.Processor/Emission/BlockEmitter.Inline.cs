@@ -13,17 +13,24 @@ internal sealed unsafe partial class BlockEmitter
     private int TakeEntry(ulong rip, bool write) =>
         _inline?.Take(_block, _block.Key.Physical + (rip - _block.Key.Virtual), write) ?? NoEntry;
 
-    // T0 = guest address -> T0 = host address; T1 is lost, flags are lost.
-    //   mov t1,t0 ; sub t1,[page] ; cmp t1,4096-size ; ja cold ; add t0,[distance]
-    private HostOperand EmitInlineLookup(ulong rip, int size, bool write, bool stackSegment, int entry)
+    // T0 = guest address -> T0 = host address, or T1 = distance to it; flags are lost.
+    //   mov t1,t0 ; sub t1,[page] ; cmp t1,4096-size ; ja cold ; add t0,[distance], or mov t1,[distance]
+    private void EmitInlineLookup(ulong rip, int size, bool write, bool stackSegment, int entry, OperandForm form)
     {
         // SANDBOX: T0 is within [0, 4096-size] of the page that the entry maps. What fills an entry of this kind maps it with its right.
         int site = AddSite(rip, size, write, stack: false, stackSegment, entry: entry);
         _asm.MoveRegister(Gpr.T1, Gpr.T0);
         int patch = EmitInlineMatch(size, entry);
-        _asm.AluState(Alu.Add, Gpr.T0, StateLayout.InlineDistance(entry));
-        AddCold(ColdKind.Inline, patch, site, _asm.Position);
-        return new HostOperand(Gpr.T0, -1, 0);
+        if (form == OperandForm.Pointer)
+        {
+            _asm.AluState(Alu.Add, Gpr.T0, StateLayout.InlineDistance(entry));
+        }
+        else
+        {
+            _asm.LoadState(Gpr.T1, StateLayout.InlineDistance(entry));
+        }
+
+        _cold.Add(new ColdPath(ColdKind.Inline, patch, site, _asm.Position, -1, form == OperandForm.Pointer));
     }
 
     // T1 := distance from guest to host address, for base+low … base+high.
@@ -34,7 +41,7 @@ internal sealed unsafe partial class BlockEmitter
         int length = group.High - group.Low;
         int site = AddSite(decoded.Instruction.IP, length, group.Write, stack: false, UsesStackSegment(decoded.Instruction), entry: entry);
         _region.Sites[site].IsGroup = true;
-        _asm.Lea(Gpr.T1, group.Base, group.Low);
+        EmitBaseAddress(Gpr.T1, group);
         int patch = EmitInlineMatch(length, entry);
         _asm.LoadState(Gpr.T1, StateLayout.InlineDistance(entry));
         _cold.Add(new ColdPath(ColdKind.InlineGroup, patch, site, _asm.Position, decoded.BaseGroup));
@@ -52,7 +59,7 @@ internal sealed unsafe partial class BlockEmitter
         return _asm.JumpIf(Condition.Above, 0);
     }
 
-    // T0 = guest address -> host address, by the stub that fills the entry.
+    // T0 = guest address -> T1 = distance to the host address, by the stub that fills the entry.
     private void EmitInlineMiss(in ColdPath cold)
     {
         AccessSite site = _region.Sites[cold.Site];
@@ -63,11 +70,8 @@ internal sealed unsafe partial class BlockEmitter
 
     private void EmitInlineGroupMiss(in ColdPath cold)
     {
-        BaseGroup group = _bases[cold.Number];
-        _asm.Lea(Gpr.T0, group.Base, group.Low);
+        EmitBaseAddress(Gpr.T0, _bases[cold.Number]);
         EmitInlineMiss(cold);
         EmitBackFromGroup(cold);
-        _asm.MoveRegister(Gpr.T1, Gpr.T0);
-        _asm.Jump(cold.Resume);
     }
 }

@@ -13,6 +13,22 @@ internal sealed unsafe partial class BlockEmitter
     /// <summary>A confined operand: [Base + Index + Displacement] on the host.</summary>
     private readonly record struct HostOperand(int Base, int Index, int Displacement);
 
+    /// <summary>How the host address of an operand that was looked up comes about.</summary>
+    private enum OperandForm
+    {
+        /// <summary>T0 is the host address. T1 is free.</summary>
+        Pointer,
+
+        /// <summary>[T0+T1]: T0 is the guest address, and what is accessed waits for no sum of both.</summary>
+        FromAddress,
+
+        /// <summary>The same, but the caller puts address and distance there.</summary>
+        Indexed,
+
+        /// <summary>[base+T1+displacement]. T0 is free.</summary>
+        FromBase,
+    }
+
     private static int HostOf(int guest) => guest == Gpr.Rsp ? Gpr.GuestRsp : guest;
 
     /// <summary>x86 number, 0 to 15, of the general register that contains a register.</summary>
@@ -41,7 +57,7 @@ internal sealed unsafe partial class BlockEmitter
     // T0 := rsp + low - window page ; must leave room for the group, else managed code finds the page.
     private void EmitStackCheck(in DecodedInstruction decoded, in StackGroup group)
     {
-        if (decoded.LiveFlags != 0 && !_flagsParked && !_bases.IsInUse(Gpr.Rcx, _index))
+        if (decoded.ReadFlags != 0 && !_flagsParked && !_bases.IsInUse(Gpr.Rcx, _index))
         {
             EmitStackCheckKeepingFlags(decoded, group);
             return;
@@ -123,8 +139,68 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         EmitAddress(instruction, decoded.Handling == Handling.Pop ? instruction.StackPointerIncrement : 0);
-        return EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction), BankOf(instruction), TakeEntry(instruction.IP, write));
+        entry = TakeEntry(instruction.IP, write);
+        OperandForm form = EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction), BankOf(instruction), entry, FormOf(decoded, entry >= 0));
+        if (form == OperandForm.Indexed)
+        {
+            // Computed once more, since it is in T0 no longer: that waits for nothing, the entry's page address would have to come from memory.
+            EmitRegisterAddress(instruction, 0);
+            _asm.Load(Gpr.T1, Gpr.T1, 8);
+            _cold[^1] = _cold[^1] with { Resume = _asm.Position };
+        }
+
+        return form switch
+        {
+            OperandForm.Pointer => new HostOperand(Gpr.T0, -1, 0),
+            OperandForm.FromAddress or OperandForm.Indexed => new HostOperand(Gpr.T0, Gpr.T1, 0),
+            _ => new HostOperand(GuestNumber(instruction.MemoryBase), Gpr.T1, (int)instruction.MemoryDisplacement64),
+        };
     }
+
+    private OperandForm FormOf(in DecodedInstruction decoded, bool inline)
+    {
+        ref readonly Instruction instruction = ref decoded.Instruction;
+        bool copies = decoded.Handling == Handling.Copy;
+        if (!(copies || decoded.Handling is Handling.Jump or Handling.Call) || (copies && _flagsParked && GetAccess(instruction).TouchesFlags))
+        {
+            return OperandForm.Pointer;
+        }
+
+        // What the instruction needs of the scratch registers itself.
+        int scratches = 0;
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            if (instruction.GetOpKind(i) == OpKind.Register)
+            {
+                Register register = instruction.GetOpRegister(i);
+                scratches += register is Register.AH or Register.BH or Register.CH or Register.DH ? 2 : register.IsGPR() && IsInMemory(GuestNumber(register)) ? 1 : 0;
+            }
+        }
+
+        if (!inline && scratches <= 1 && IsPlainBase(instruction))
+        {
+            return OperandForm.FromBase;
+        }
+
+        if (scratches > 0)
+        {
+            return OperandForm.Pointer;
+        }
+
+        return !inline && IsPlainIndex(instruction) ? OperandForm.Indexed : OperandForm.FromAddress;
+    }
+
+    // [base+index*scale+displacement] off registers that are the host's too.
+    private static bool IsPlainIndex(in Instruction instruction) =>
+        instruction.MemoryIndex.IsGPR64() && !IsInMemory(GuestNumber(instruction.MemoryIndex))
+        && (instruction.MemoryBase == Register.None || (instruction.MemoryBase.IsGPR64() && !IsInMemory(GuestNumber(instruction.MemoryBase))))
+        && instruction.SegmentPrefix is not (Register.FS or Register.GS);
+
+    // [base+displacement] off a register that is the host's too.
+    private static bool IsPlainBase(in Instruction instruction) =>
+        instruction.MemoryBase.IsGPR64() && instruction.MemoryIndex == Register.None && instruction.MemoryBase != Register.RSP
+        && !IsInMemory(GuestNumber(instruction.MemoryBase)) && instruction.SegmentPrefix is not (Register.FS or Register.GS)
+        && (long)instruction.MemoryDisplacement64 is > -BaseGroups.MaxDisplacement and < BaseGroups.MaxDisplacement;
 
     // By the base register, and for operands far from it by the distance, so that what a loop reads and writes in turn does not meet
     // in one entry.
@@ -160,7 +236,7 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         _asm.Lea(Gpr.T0, Gpr.GuestRsp, offset);
-        return EmitLookup(decoded.Instruction.IP, size, write, stackSegment: true);
+        return EmitPointer(decoded.Instruction.IP, size, write, stackSegment: true);
     }
 
     private void LoadStackDelta()
@@ -190,7 +266,7 @@ internal sealed unsafe partial class BlockEmitter
     }
 
     // T1 := distance from guest to host address, for base+low … base+high, which must lie in one page that the TLB has.
-    //   lea t0,[base+low] ; lookup as ever, but ; mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0
+    //   lea t0,[base+low] ; lookup as ever ; mov t1,[t1+8] ; mov [slot],t1
     private void EmitGroupCheck(in DecodedInstruction decoded, in BaseGroup group, int entry)
     {
         if (decoded.LiveFlags != 0)
@@ -205,26 +281,46 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         // SANDBOX: base+low … base+high lies in the page of an entry that matches, and base does not change in the group.
-        _asm.Lea(Gpr.T0, group.Base, group.Low);
+        EmitBaseAddress(Gpr.T0, group);
         int length = group.High - group.Low;
         int site = AddSite(decoded.Instruction.IP, length, group.Write, stack: false, UsesStackSegment(decoded.Instruction), BankOf(decoded.Instruction));
         _region.Sites[site].IsGroup = true;
         int patch = EmitMatch(length, group.Write, BankOf(decoded.Instruction));
-        _asm.Load(Gpr.T0, Gpr.T1, 8);
-        _asm.Memory(0x2B, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
+        _asm.Load(Gpr.T1, Gpr.T1, 8);
         _cold.Add(new ColdPath(ColdKind.Group, patch, site, _asm.Position, decoded.BaseGroup));
-        _asm.StoreState(StateLayout.BaseDelta(group.Slot), Gpr.T0);
-        _asm.MoveRegister(Gpr.T1, Gpr.T0);
+        _asm.StoreState(StateLayout.BaseDelta(group.Slot), Gpr.T1);
     }
 
-    // T0 = guest address -> T0 = host address; T1 is lost, flags are lost.
-    //   mov t1d,t0d ; shr t1d,8 ; and t1d,index ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
-    private HostOperand EmitLookup(ulong rip, int size, bool write, bool stackSegment = false, int bank = 0, int entry = NoEntry)
+    // The lowest address of a group. A move costs no time.
+    private void EmitBaseAddress(int scratch, in BaseGroup group)
+    {
+        if (group.Low == 0)
+        {
+            _asm.MoveRegister(scratch, group.Base);
+        }
+        else
+        {
+            _asm.Lea(scratch, group.Base, group.Low);
+        }
+    }
+
+    private HostOperand EmitPointer(ulong rip, int size, bool write, bool stackSegment = false)
+    {
+        EmitLookup(rip, size, write, stackSegment, bank: 0, NoEntry, OperandForm.Pointer);
+        return new HostOperand(Gpr.T0, -1, 0);
+    }
+
+    // T0 = guest address -> the operand in the form that is returned; flags are lost.
+    //   mov t1d,t0d ; shr t1d,8 ; and t1d,index ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold
+    //   and then   Pointer: add t0,[t1] ; add t0,[t1+8]   FromAddress: add t0,[t1] ; mov t1,[t1+8]   FromBase: mov t1,[t1+8]
+    //   Indexed: lea t0,[address] ; mov t1,[t1+8]
+    private OperandForm EmitLookup(ulong rip, int size, bool write, bool stackSegment, int bank, int entry, OperandForm form)
     {
         _deltaInT1 = NoDelta;
         if (entry >= 0)
         {
-            return EmitInlineLookup(rip, size, write, stackSegment, entry);
+            EmitInlineLookup(rip, size, write, stackSegment, entry, form);
+            return form;
         }
 
         int site = AddSite(rip, size, write, stack: false, stackSegment, bank);
@@ -232,15 +328,28 @@ internal sealed unsafe partial class BlockEmitter
         {
             StoreArgument(site, FixupKind.Site);
             _asm.Call(_stubs.Callback(CallbackKind.Bounce));
-            return new HostOperand(Gpr.T0, -1, 0);
+            return OperandForm.Pointer;
         }
 
         // SANDBOX: T0 is within [0, 4096-size] of a page that the entry maps, or the access goes to managed code. An empty entry
         // matches no address that selects it.
         int patch = EmitMatch(size, write, bank);
-        _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 8, wide: true);
-        AddCold(ColdKind.Access, patch, site: site, resume: _asm.Position);
-        return new HostOperand(Gpr.T0, -1, 0);
+        if (form is OperandForm.Pointer or OperandForm.FromAddress)
+        {
+            _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
+        }
+
+        if (form == OperandForm.Pointer)
+        {
+            _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 8, wide: true);
+        }
+        else if (form != OperandForm.Indexed)
+        {
+            _asm.Load(Gpr.T1, Gpr.T1, 8);
+        }
+
+        _cold.Add(new ColdPath(ColdKind.Access, patch, site, _asm.Position, -1, form == OperandForm.Pointer));
+        return form;
     }
 
     // T1 := entry that T0 selects ; T0 := T0 - its page ; out of line if more than 4096-size. Returns the branch to patch.

@@ -148,9 +148,9 @@ internal sealed unsafe partial class BlockEmitter
     }
 
     // checked entry (user mode):  cmp dword [PageSlots+slot], id ; jne cold ; jmp entry
-    // indirect entry:             mov t1, rcx ; mov rcx, -address ; lea rcx, [rcx+BranchTarget] ; jrcxz entry ; jmp miss
+    // indirect entry:             mov t1, address ; cmp t1, [BranchTarget] ; jne miss ; where flags are live: unpark
     // entry:                      cmp rsp, [Limit] ; jb cold
-    // Where flags are live all is done with lea and jrcxz, whose short jumps go to trampolines in front.
+    // Where flags are live the first and the last are done with lea and jrcxz, whose short jumps go to trampolines in front.
     private void EmitHead(bool flagsLive, bool calls, uint pageId)
     {
         int pageSlot = TlbContext.PageSlot(pageId);
@@ -169,10 +169,7 @@ internal sealed unsafe partial class BlockEmitter
                 toEntry = _asm.Jump(0);
             }
 
-            // The branch may be on its way to another block of the same table entry, which needs the flags.
-            _block.IndirectEntry = _asm.Position;
-            _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
-            EmitCompareTarget(_block.Key.Virtual, _stubs.BranchMiss);
+            EmitIndirectEntry();
             _block.Entry = _asm.Position;
             if (toEntry >= 0)
             {
@@ -206,9 +203,8 @@ internal sealed unsafe partial class BlockEmitter
                 toEntry = _asm.Jump(0);
             }
 
-            _block.IndirectEntry = _asm.Position;
-            _asm.LoadState(Gpr.T0, StateLayout.BranchTarget);
-            EmitCompareTarget(_block.Key.Virtual, _stubs.BranchMiss);
+            EmitIndirectEntry();
+            _asm.UnparkFlags(Gpr.T0);
             _block.Entry = _asm.Position;
             if (toEntry >= 0)
             {
@@ -231,6 +227,14 @@ internal sealed unsafe partial class BlockEmitter
             _asm.MoveRegister(Gpr.Rcx, Gpr.T1);
             _block.Body = _asm.Position;
         }
+    }
+
+    private void EmitIndirectEntry()
+    {
+        _block.IndirectEntry = _asm.Position;
+        EmitMoveAddress(Gpr.T1, _block.Key.Virtual);
+        _asm.State(0x3B, Gpr.T1, StateLayout.BranchTarget);
+        _asm.JumpIf(Condition.NotEqual, _stubs.BranchMiss);
     }
 
     private void ShortJumpBack(int target)
@@ -502,17 +506,34 @@ internal sealed unsafe partial class BlockEmitter
         _asm.Call(_stubs.StackWindow(IsUser));
     }
 
+    // T1 is the distance from the guest address in T0. Behind a jump is the way on with a copy.
     private void EmitBackFromAccess(in ColdPath cold)
     {
-        _asm.Jump(cold.Resume);
         if (cold.Number >= 0)
         {
+            int plain = _asm.Jump(cold.Resume);
+            EmitHostAddress();
             EmitBounced(_bounced[cold.Number]);
+            if (!cold.WantsPointer)
+            {
+                return;
+            }
+
+            _asm.PatchRelative(plain, _asm.Position);
         }
+
+        if (cold.WantsPointer)
+        {
+            EmitHostAddress();
+        }
+
+        _asm.Jump(cold.Resume);
     }
 
+    private void EmitHostAddress() => _asm.Memory(0x8D, Gpr.T0, Gpr.T0, Gpr.T1, 1, 0, wide: true);
+
     // T1 points to the entry whose page address was subtracted from T0.
-    //   add t0,[t1] ; call stub ; jmp ok ; plain: ... ; ok: lea t1,[base+low] ; sub t0,t1
+    //   add t0,[t1] ; call stub ; jmp resume ; plain: ...
     private void EmitGroupMiss(in ColdPath cold)
     {
         AccessSite site = _region.Sites[cold.Site];
@@ -520,17 +541,12 @@ internal sealed unsafe partial class BlockEmitter
         StoreArgument(cold.Site, FixupKind.Site);
         _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
         EmitBackFromGroup(cold);
-        _asm.Jump(cold.Resume);
     }
 
     private void EmitBackFromGroup(in ColdPath cold)
     {
-        BaseGroup group = _bases[cold.Number];
-        int resolved = _asm.Jump(0);
+        _asm.Jump(cold.Resume);
         EmitPlainExit(_region.Sites[cold.Site]);
-        _asm.PatchRelative(resolved, _asm.Position);
-        _asm.Lea(Gpr.T1, group.Base, group.Low);
-        _asm.RegisterForm(0x2B, Gpr.T0, Gpr.T1, wide: true);
     }
 
     // What the block wants to access together does not lie in one page: the same instruction goes on in a block that looks at each
@@ -542,7 +558,8 @@ internal sealed unsafe partial class BlockEmitter
         AddExit(site.Rip, _asm.Jump(0), BlockVariant.NoStackWindow);
     }
 
-    private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Number);
+    /// <param name="WantsPointer">The operand's host address is wanted in T0.</param>
+    private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Number, bool WantsPointer = false);
 
     /// <summary>Takes the encoder's bytes.</summary>
     private sealed class EmissionBuffer : CodeWriter

@@ -31,6 +31,7 @@ internal static class StateLayout
     public static readonly int Handle = Engine(nameof(EngineState.Handle));
     public static readonly int Argument = Engine(nameof(EngineState.Argument));
     public static readonly int Scratch0 = Engine(nameof(EngineState.Scratch0));
+    public static readonly int Scratch1 = Engine(nameof(EngineState.Scratch1));
     public static readonly int ResumeRsp = Engine(nameof(EngineState.ResumeRsp));
     public static readonly int ResumeTarget = Engine(nameof(EngineState.ResumeTarget));
     public static readonly int Park0 = Engine(nameof(EngineState.Park0));

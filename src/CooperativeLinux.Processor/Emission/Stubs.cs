@@ -1,3 +1,4 @@
+using CooperativeLinux.Processor.Cache;
 using CooperativeLinux.Processor.Execution;
 using CooperativeLinux.Processor.Memory;
 
@@ -69,10 +70,10 @@ internal sealed unsafe partial class Stubs
     /// <summary>Leaves to the caller of <see cref="Enter"/>.</summary>
     public int Exit { get; private set; }
 
-    /// <summary>Reached by a guest return without matching host call; T0 = guest target.</summary>
+    /// <summary>Reached by a guest return without matching host call; T0 = guest target, flags are parked.</summary>
     public int ReturnMiss { get; private set; }
 
-    /// <summary>Jumps to the code for the guest address in T0; keeps flags.</summary>
+    /// <summary>Jumps to the code for the guest address in T0; flags are parked.</summary>
     public int Dispatch { get; private set; }
 
     /// <summary>Reached when the branch table does not know <see cref="EngineState.BranchTarget"/>.</summary>
@@ -92,7 +93,7 @@ internal sealed unsafe partial class Stubs
     public int Callback(CallbackKind kind) => _callbacks[(int)kind];
 
     /// <summary>Offset of the stub that serves a TLB miss: called with the address in T0, the missed entry in T1, the site in Argument and
-    /// no flags worth keeping; returns the host address in T0.</summary>
+    /// no flags worth keeping; returns the distance to the host address in T1.</summary>
     public int Access(TlbArray array, int size) => Access(_access, array, size);
 
     /// <summary>Offset of the same for an entry of the inline TLB: its page address is where T1 points to. User arrays only.</summary>
@@ -245,6 +246,7 @@ internal sealed unsafe partial class Stubs
         _asm.FlagsFromRax();
         _asm.LoadState(Gpr.GuestRsp, StateLayout.Register(Gpr.Rsp));
         _asm.LoadState(Gpr.T0, StateLayout.Scratch0);
+        _asm.LoadState(Gpr.T1, StateLayout.Scratch1);
         foreach (int register in MappedRegisters())
         {
             _asm.LoadState(register, StateLayout.Register(register));
@@ -331,19 +333,14 @@ internal sealed unsafe partial class Stubs
         _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
         _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
         _asm.Store(Gpr.T1, 0, Gpr.Rax);
+        _asm.RegisterForm(0x2B, Gpr.Rcx, Gpr.Rax, wide: true);
+        _asm.Store(Gpr.T1, inline ? InlineTlb.ArrayBytes : 8, Gpr.Rcx);
         if (inline)
         {
-            _asm.RegisterForm(0x2B, Gpr.Rcx, Gpr.Rax, wide: true);
-            _asm.Store(Gpr.T1, InlineTlb.ArrayBytes, Gpr.Rcx);
             _asm.Memory(0xFF, 0, Gpr.T1, -1, 1, 2 * InlineTlb.ArrayBytes, wide: true); // inc
         }
-        else
-        {
-            _asm.Store(Gpr.T1, 8, Gpr.Rcx);
-            _asm.RegisterForm(0x2B, Gpr.T0, Gpr.Rax, wide: true);
-        }
 
-        _asm.RegisterForm(0x03, Gpr.T0, Gpr.Rcx, wide: true);
+        _asm.MoveRegister(Gpr.T1, Gpr.Rcx);
         EmitRestoreScratch();
         _asm.Return();
 
@@ -362,20 +359,19 @@ internal sealed unsafe partial class Stubs
         // falls into Dispatch
     }
 
-    /// <summary>Emits the dispatch of an indirect branch in place, so that the host predicts each branch by itself.</summary>
+    /// <summary>Emits the dispatch of an indirect branch in place, so that the host predicts each branch by itself: T0 is the guest
+    /// address, flags are parked.</summary>
     public static void EmitBranch(Assembler asm)
     {
         asm.StoreState(StateLayout.BranchTarget, Gpr.T0);
-        asm.MoveImmediate(Gpr.T1, 0);
-        asm.Bytes([0xF2, 0x45, 0x0F, 0x38, 0xF1, 0xDA]); // crc32 r11d,r10d
-        asm.Memory(0x8D, Gpr.T1, -1, Gpr.T1, 8, 0, wide: false);
+        asm.MoveRegister32(Gpr.T1, Gpr.T0);
+        asm.Shift(5, Gpr.T1, BranchTable.IndexBits, wide: false);
+        asm.RegisterForm(0x33, Gpr.T1, Gpr.T0, wide: false); // xor r11d,r10d
+        asm.AluImmediate(Alu.And, Gpr.T1, BranchTable.Entries - 1, wide: false);
         asm.LoadState(Gpr.T0, StateLayout.BranchTable);
-        asm.Bytes([0x66, 0x45, 0x8B, 0xD3]); // mov r10w,r11w
-        asm.Memory(0xFF, 4, Gpr.T0, -1, 1, 0, wide: false);
+        asm.Memory(0xFF, 4, Gpr.T0, Gpr.T1, 8, 0, wide: false);
     }
 
-    // The table's entry is chosen without touching flags: BranchTarget := T0 ; index := crc32(0, T0) ; jmp [table + 8*index],
-    // where the table is 64 KiB aligned and the index goes into the low 16 bits.
     private void EmitDispatch()
     {
         Dispatch = _asm.Position;

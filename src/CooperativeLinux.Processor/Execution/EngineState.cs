@@ -29,7 +29,7 @@ internal unsafe struct EngineState
     /// <summary>Non-zero: a poll was requested and not answered yet.</summary>
     [FieldOffset(36)] public int PollRequested;
 
-    /// <summary>First scratch register at a callback: an effective address or a branch target; on return the host address.</summary>
+    /// <summary>First scratch register at a callback: an effective address or a branch target. Bounce returns the host address there.</summary>
     [FieldOffset(40)] public ulong Scratch0;
 
     /// <summary>rsp to continue with after a callback.</summary>
@@ -52,6 +52,9 @@ internal unsafe struct EngineState
 
     /// <summary>Branch target of an indirect call while its return address is pushed.</summary>
     [FieldOffset(96)] public ulong CallTarget;
+
+    /// <summary>Second scratch register after a callback: the distance from guest to host address that Access found.</summary>
+    [FieldOffset(112)] public ulong Scratch1;
 
     /// <summary>Host address where a string instruction writes to.</summary>
     [FieldOffset(104)] public ulong StringTarget;

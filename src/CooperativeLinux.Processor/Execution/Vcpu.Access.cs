@@ -43,7 +43,7 @@ public sealed unsafe partial class Vcpu
             return GoCareful(site);
         }
 
-        _engine->Scratch0 = (ulong)host;
+        _engine->Scratch1 = (ulong)host - address;
         return 0;
     }
 
@@ -69,7 +69,7 @@ public sealed unsafe partial class Vcpu
     {
         if ((address & 0xFFF) + (ulong)site.Size <= 4096 && TryResolvePage(address, site.Write, site.Bank, out byte* page))
         {
-            _engine->Scratch0 = (ulong)(page + (address & 0xFFF));
+            _engine->Scratch1 = (ulong)page - (address & ~0xFFFUL);
         }
         else
         {
@@ -115,10 +115,12 @@ public sealed unsafe partial class Vcpu
             return GoCareful(site);
         }
 
-        if (!TryBounce(site, address, out GuestException fault))
+        if (!TryBounce(site, address, out byte* buffer, out GuestException fault))
         {
             return Deliver(site, fault);
         }
+
+        _engine->Scratch1 = (ulong)buffer - address;
 
         if (site.Owner.Dropped || StackWindow != window)
         {
@@ -140,7 +142,13 @@ public sealed unsafe partial class Vcpu
         _bounceLength = 0;
         if ((address & 0xFFF) + (ulong)site.Size > 4096)
         {
-            return TryBounce(site, address, out GuestException crossingFault) ? 0 : Deliver(site, crossingFault);
+            if (!TryBounce(site, address, out byte* buffer, out GuestException crossingFault))
+            {
+                return Deliver(site, crossingFault);
+            }
+
+            _engine->Scratch0 = (ulong)buffer;
+            return 0;
         }
 
         if (!TryResolve(address, site.Size, site.Write, State->UserMode != 0, -1, out byte* host, out GuestException fault))
@@ -152,9 +160,10 @@ public sealed unsafe partial class Vcpu
         return 0;
     }
 
-    // Copies an operand of two pages to the bounce buffer, whose address becomes the result.
-    private bool TryBounce(in AccessSite site, ulong address, out GuestException fault)
+    // Copies an operand of two pages to the bounce buffer.
+    private bool TryBounce(in AccessSite site, ulong address, out byte* buffer, out GuestException fault)
     {
+        buffer = null;
         bool user = State->UserMode != 0;
         int inFirst = (int)(4096 - (address & 0xFFF));
         if (!Mmu.IsCanonical(address + (ulong)site.Size - 1))
@@ -175,10 +184,9 @@ public sealed unsafe partial class Vcpu
         _bounceSecond = second;
         _bounceSplit = inFirst;
         _bounceOffset = (int)(address & 63);
-        byte* buffer = _engine->Bounce + _bounceOffset;
+        buffer = _engine->Bounce + _bounceOffset;
         Buffer.MemoryCopy(first, buffer, inFirst, inFirst);
         Buffer.MemoryCopy(second, buffer + inFirst, site.Size - inFirst, site.Size - inFirst);
-        _engine->Scratch0 = (ulong)buffer;
         return true;
     }
 

@@ -65,6 +65,7 @@ public sealed unsafe partial class Vcpu
     {
         Statistics.Dispatches++;
         State->Rip = _engine->Scratch0;
+        TakeParkedFlags();
         return Continue();
     }
 

@@ -89,7 +89,7 @@ public sealed unsafe partial class Vcpu
     // Every entry leads to the indirect entry of a block for the table's mode, or to the stub for misses.
     private void VerifyTable(BranchTable table, bool user, List<string> lines)
     {
-        foreach (nint entry in new ReadOnlySpan<nint>(table.Pointer, BranchTable.TotalSize / sizeof(nint)))
+        foreach (nint entry in new ReadOnlySpan<nint>(table.Pointer, BranchTable.Entries))
         {
             int offset = (int)((byte*)entry - _code.Code);
             if (offset == _stubs.BranchMiss)

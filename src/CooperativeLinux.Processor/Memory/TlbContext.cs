@@ -17,7 +17,7 @@ internal enum TlbArray
 /// that emitted code reads.
 /// </summary>
 /// <remarks>
-/// A TLB entry is {guest page address, host page address}; the index is bits 12… of the address. An empty entry holds
+/// A TLB entry is {guest page address, distance from there to the host}; the index is bits 12… of the address. An empty entry holds
 /// a page address that belongs to another index, so no address that selects the entry can match it.
 /// </remarks>
 internal sealed unsafe class TlbContext : IDisposable
@@ -85,7 +85,7 @@ internal sealed unsafe class TlbContext : IDisposable
     {
         ulong* entry = Entry(((int)array * Banks) + bank, address);
         entry[0] = address & ~0xFFFUL;
-        entry[1] = (ulong)hostPage;
+        entry[1] = (ulong)hostPage - entry[0];
     }
 
     /// <summary>Forgets one page in all arrays.</summary>
@@ -111,7 +111,7 @@ internal sealed unsafe class TlbContext : IDisposable
             ulong* entry = (ulong*)Array((int)array * Banks);
             for (int i = 0; i < TlbEntries * Banks; i++, entry += 2)
             {
-                if (entry[1] == (ulong)hostPage)
+                if (entry[0] + entry[1] == (ulong)hostPage)
                 {
                     Empty(entry, i & (TlbEntries - 1));
                 }
@@ -157,6 +157,6 @@ internal sealed unsafe class TlbContext : IDisposable
     private void Empty(ulong* entry, int index)
     {
         entry[0] = (ulong)(index ^ (TlbEntries / 2)) << 12;
-        entry[1] = (ulong)_poison;
+        entry[1] = (ulong)_poison - entry[0];
     }
 }

@@ -17,17 +17,8 @@ internal enum ValueKind : byte
     /// <summary>T1: Low, which a stub compares offsets in a page with.</summary>
     WindowBound,
 
-    /// <summary>T1: a multiple of 8.</summary>
-    TableOffset,
-
-    /// <summary>T1: the guest address of the block. rcx: its negative.</summary>
+    /// <summary>T1: the guest address of the block.</summary>
     OwnAddress,
-
-    /// <summary>T0: where an indirect branch goes.</summary>
-    BranchTarget,
-
-    /// <summary>rcx: zero if an indirect branch wants this block.</summary>
-    TargetDifference,
 
     /// <summary>Guest rsp + Low.</summary>
     StackAddress,
@@ -47,6 +38,9 @@ internal enum ValueKind : byte
     /// <summary>T0 or T1: the base register + Offset.</summary>
     BaseAddress,
 
+    /// <summary>T0: the base register + the index register * Scale + Offset.</summary>
+    IndexedAddress,
+
     /// <summary>T1: T0, as it is now.</summary>
     FullCopy,
 
@@ -61,6 +55,9 @@ internal enum ValueKind : byte
 
     /// <summary>T0: that, and High bytes from there lie in the page.</summary>
     CheckedOffset,
+
+    /// <summary>T0: the address again, and High bytes from there lie in the page of the entry that T1 points to.</summary>
+    CheckedAddress,
 
     // ---- From here on: host addresses and what follows from them. They are never stored, copied or computed with.
 
@@ -91,9 +88,9 @@ internal enum ValueKind : byte
     /// <summary>rcx: the sum of those of guest rsp + Low and guest rsp + High.</summary>
     PageDistances,
 
-    /// <summary>T0: the host page of the entry that T1 points to; the address in the base register + Offset lies in its page, with High
-    /// bytes from there.</summary>
-    BasePage,
+    /// <summary>T1: distance from guest to host addresses for High bytes from the address in T0, as it is now; they are also those from the
+    /// base register + Offset.</summary>
+    AddressDelta,
 
     /// <summary>Distance from guest to host addresses for bytes Low … High-1 off the base register.</summary>
     BaseDelta,
@@ -120,20 +117,32 @@ internal enum ValueKind : byte
     /// <summary>rcx: zero if the pair stack is full.</summary>
     DepthDifference,
 
-    /// <summary>T0: the table of indirect branches, 64 KiB aligned; then an entry of it.</summary>
+    /// <summary>T0: the table of indirect branches.</summary>
     BranchTable,
-    BranchEntry,
 }
 
 /// <summary>What is known of a scratch register's value.</summary>
 /// <param name="Base">The register that an address was computed from, as its x86 number + 1; 0: none, or it has changed.</param>
 /// <param name="Offset">Distance of the address from that register.</param>
-internal readonly record struct Value(ValueKind Kind, int Low = 0, int High = 0, bool Write = false, byte Base = 0, int Offset = 0)
+/// <param name="Index">The register that was added to it, multiplied by <paramref name="Scale"/>, in the same form.</param>
+/// <param name="Scale">1, 2, 4 or 8.</param>
+internal readonly record struct Value(
+    ValueKind Kind, int Low = 0, int High = 0, bool Write = false, byte Base = 0, int Offset = 0, byte Index = 0, byte Scale = 0)
 {
     public static readonly Value Guest = new(ValueKind.Guest);
     public static readonly Value Secret = new(ValueKind.Secret);
 
     public bool IsHost => Kind >= ValueKind.Secret;
+
+    private bool IsDelta => Kind is ValueKind.BaseDelta or ValueKind.AddressDelta;
+
+    /// <summary>A distance as one off the base register; <see cref="Secret"/> if it is none.</summary>
+    public Value OffBase => Kind switch
+    {
+        ValueKind.BaseDelta => this,
+        ValueKind.AddressDelta when Base != 0 => new Value(ValueKind.BaseDelta, Offset, Offset + High, Write, Base),
+        _ => Secret,
+    };
 
     /// <summary>What holds of both.</summary>
     public static Value Join(in Value a, in Value b)
@@ -148,10 +157,18 @@ internal readonly record struct Value(ValueKind Kind, int Low = 0, int High = 0,
             return a with { Low = Math.Max(a.Low, b.Low), High = Math.Min(a.High, b.High), Write = a.Write && b.Write };
         }
 
+        if (a.Base != 0 && a.Base == b.Base && a.IsDelta && b.IsDelta && a.Kind != b.Kind)
+        {
+            return Join(a.OffBase, b.OffBase);
+        }
+
         if (a.Kind == b.Kind)
         {
             switch (a.Kind)
             {
+                case ValueKind.AddressDelta:
+                    bool same = a.Base == b.Base && a.Offset == b.Offset;
+                    return new Value(ValueKind.AddressDelta, 0, Math.Min(a.High, b.High), a.Write && b.Write, same ? a.Base : (byte)0, same ? a.Offset : 0);
                 case ValueKind.Bounded:
                     return new Value(ValueKind.Bounded, 0, Math.Max(a.High, b.High));
                 case ValueKind.CheckedOffset:
@@ -274,6 +291,10 @@ internal struct AbstractState
         {
             T1 = Value.Secret;
         }
+        else if (T1.Kind == ValueKind.AddressDelta)
+        {
+            T1 = T1.OffBase;
+        }
 
         if (Flags is FlagFact.Bound or FlagFact.InlineBound)
         {
@@ -289,7 +310,7 @@ internal struct AbstractState
             Flags = FlagFact.None;
         }
 
-        if (T0.Kind is ValueKind.PageOffset or ValueKind.CheckedOffset)
+        if (T0.Kind is ValueKind.PageOffset or ValueKind.CheckedOffset or ValueKind.CheckedAddress)
         {
             T0 = Value.Guest;
         }
@@ -398,16 +419,16 @@ internal struct AbstractState
 
     private static Value WithoutBase(in Value value, byte number)
     {
-        if (value.Base != number)
+        if (value.Base != number && value.Index != number)
         {
             return value;
         }
 
         return value.Kind switch
         {
-            ValueKind.BaseAddress or ValueKind.InlineOffset or ValueKind.InlineChecked => Value.Guest,
-            ValueKind.BasePage or ValueKind.BaseDelta => Value.Secret,
-            _ => value with { Base = 0, Offset = 0 },
+            ValueKind.IndexedAddress or ValueKind.BaseAddress or ValueKind.InlineOffset or ValueKind.InlineChecked => Value.Guest,
+            ValueKind.BaseDelta => Value.Secret,
+            _ => value with { Base = 0, Offset = 0, Index = 0, Scale = 0 },
         };
     }
 

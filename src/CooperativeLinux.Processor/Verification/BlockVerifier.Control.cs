@@ -38,7 +38,7 @@ internal sealed partial class BlockVerifier
                 return StepCall(index, instruction, ref state);
             case (Code.Retnq, 1):
                 return StepReturn(index, state);
-            case (Code.Jmp_rm64, 3):
+            case (Code.Jmp_rm64, 4):
                 return StepIndirect(index, instruction, state);
             case (Code.Jrcxz_rel8_64, 2) or (Code.Jecxz_rel8_64, 3):
                 return StepConditional(index, instruction, ref state);
@@ -72,9 +72,10 @@ internal sealed partial class BlockVerifier
 
             target = IndexOf(_region.Exits[exit].Cold);
         }
-        else if (OffsetOf(instruction.NearBranchTarget) == _stubs.BranchMiss)
+        else if (OffsetOf(instruction.NearBranchTarget) is int miss && (miss == _stubs.BranchMiss || miss == _stubs.ReturnMiss))
         {
-            return taken.Depth == 0 ? index + 1 : FailPath(index, "the block is left with a host return address of its own");
+            LeaveToStub(index, miss, taken);
+            return index + 1;
         }
         else if (!TryIndexOf(OffsetOf(instruction.NearBranchTarget), out target))
         {
@@ -135,7 +136,7 @@ internal sealed partial class BlockVerifier
     {
         switch (next.Rcx.Kind)
         {
-            case ValueKind.PageIdDifference or ValueKind.TargetDifference:
+            case ValueKind.PageIdDifference:
                 taken.Admitted = true;
                 break;
             case ValueKind.PageDistances when next.Rcx.High - next.Rcx.Low is >= 0 and < PageBytes:
@@ -163,7 +164,7 @@ internal sealed partial class BlockVerifier
         int length = PageBytes - bound;
         if (state.T0.Kind == ValueKind.PageOffset)
         {
-            state.T0 = new Value(ValueKind.CheckedOffset, 0, length, Base: state.T0.Base, Offset: state.T0.Offset);
+            state.T0 = state.T0 with { Kind = ValueKind.CheckedOffset, High = length };
         }
         else
         {
@@ -200,10 +201,12 @@ internal sealed partial class BlockVerifier
 
     private static bool IsThroughHead(in AbstractState state) => state.Admitted && state.Polled;
 
-    // jmp [t0], where T0 is an entry of the branch table. A call comes here with the landing's address pushed.
+    // jmp [t0+t1*8], where T0 is the branch table and T1 an index. A call comes here with the landing's address pushed.
     private int StepIndirect(int index, in Instruction instruction, in AbstractState state)
     {
-        if (!IsBased(instruction, Register.R10) || instruction.MemoryDisplacement64 != 0 || state.T0.Kind != ValueKind.BranchEntry)
+        bool isEntry = instruction.MemoryBase == Register.R10 && instruction.MemoryIndex == Register.R11 && instruction.MemoryIndexScale == sizeof(ulong)
+            && instruction.MemoryDisplacement64 == 0 && instruction.SegmentPrefix == Register.None;
+        if (!isEntry || state.T0.Kind != ValueKind.BranchTable || state.T1.Kind != ValueKind.Bounded || state.T1.High >= BranchTable.Entries)
         {
             Fail(index, "indirect branch that does not go through the branch table");
         }

@@ -54,6 +54,7 @@ internal sealed unsafe partial class BlockVerifier
 
     // The accessible bytes around a memory operand:
     //   [t0+disp]       T0 a host address
+    //   [t0+t1+disp]    T1 the delta of the address in T0
     //   [rsp+t1+disp]   T1 the stack window's delta, and the window checked
     //   [base+t1+disp]  T1 the delta of a base group, checked off that base
     //   [parked+disp]   a copy of one of these
@@ -71,12 +72,15 @@ internal sealed unsafe partial class BlockVerifier
             case Register.R10 when index == Register.None && state.T0.Kind == ValueKind.Pointer:
                 pointer = state.T0;
                 break;
+            case Register.R10 when index == Register.R11 && instruction.MemoryIndexScale == 1 && state.T1.Kind == ValueKind.AddressDelta:
+                pointer = new Value(ValueKind.Pointer, 0, state.T1.High, state.T1.Write);
+                break;
             case Register.R9 when index == Register.R11 && instruction.MemoryIndexScale == 1 && state.T1.Kind == ValueKind.StackDelta && state.StackLow < state.StackHigh:
                 pointer = new Value(ValueKind.Pointer, state.StackLow, state.StackHigh, Write: true);
                 break;
-            case not Register.None when index == Register.R11 && instruction.MemoryIndexScale == 1 && state.T1.Kind == ValueKind.BaseDelta
-                && VerifiedRegisters.Number(instruction.MemoryBase) + 1 == state.T1.Base && VerifiedRegisters.Size(instruction.MemoryBase) == sizeof(ulong) && state.IsBase(VerifiedRegisters.Number(instruction.MemoryBase)):
-                pointer = new Value(ValueKind.Pointer, state.T1.Low, state.T1.High, state.T1.Write);
+            case not Register.None when index == Register.R11 && instruction.MemoryIndexScale == 1 && state.T1.OffBase is { Kind: ValueKind.BaseDelta } delta
+                && VerifiedRegisters.Number(instruction.MemoryBase) + 1 == delta.Base && VerifiedRegisters.Size(instruction.MemoryBase) == sizeof(ulong) && state.IsBase(VerifiedRegisters.Number(instruction.MemoryBase)):
+                pointer = new Value(ValueKind.Pointer, delta.Low, delta.High, delta.Write);
                 break;
             case Register.RBP or Register.RSI or Register.RDI when index == Register.None && VerifiedRegisters.Number(instruction.MemoryBase) == state.Parked:
                 pointer = state.ParkedValue;

@@ -9,18 +9,20 @@ internal sealed unsafe partial class BlockVerifier
     private const int PageBytes = 4096;
     private const int PageShift = 12;
 
-    // TLB arrays: entries of 16 bytes {page address, host page}, selected by bits 12 … of the address.
+    // TLB arrays: entries of 16 bytes {page address, distance to the host}, selected by bits 12 … of the address.
     private const int EntryShift = 12 - 4;
     private const int EntryMask = (Memory.TlbContext.TlbEntries - 1) * 16;
     private const int EntryPageAddress = 0;
-    private const int EntryHostPage = 8;
+    private const int EntryDistance = 8;
 
     private bool TryPattern(int index, in Instruction instruction, ref AbstractState state)
     {
         switch (instruction.Code)
         {
             // ---- Lookup: T0 = guest address
-            //   mov t1d,t0d ; shr t1d,8 ; and t1d,mask ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold ; add t0,[t1+8]
+            //   mov t1d,t0d ; shr t1d,8 ; and t1d,mask ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold
+            //   then, for [t0]: add t0,[t1] ; add t0,[t1+8] , for [t0+t1]: add t0,[t1], or the lea that t0 came from ; mov t1,[t1+8] ,
+            //   for [base+t1]: mov t1,[t1+8]
             // cold: add t0,[t1], and both are as before the subtraction
             case Code.Mov_r32_rm32 or Code.Mov_rm32_r32 when Are(instruction, Register.R11D, Register.R10D) && !state.T0.IsHost:
                 state.SetT1(new Value(ValueKind.AddressCopy));
@@ -49,41 +51,61 @@ internal sealed unsafe partial class BlockVerifier
                 return true;
 
             case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.SelectedEntry && IsEntry(instruction, EntryPageAddress):
-                state.T0 = new Value(ValueKind.PageOffset, Base: BaseOf(state.T0), Offset: state.T0.Offset);
+                Value selecting = AddressIn(state.T0, state);
+                state.T0 = selecting with { Kind = ValueKind.PageOffset };
                 state.T1 = new Value(ValueKind.MatchedEntry, Write: state.T1.Write);
                 state.Flags = FlagFact.None;
                 return true;
 
-            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryHostPage):
-                if (state.T0.Kind != ValueKind.CheckedOffset || state.T0.High <= 0)
-                {
-                    return false;
-                }
+            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && state.T0 is { Kind: ValueKind.CheckedOffset, High: > 0 }
+                && IsEntry(instruction, EntryPageAddress):
+                state.T0 = state.T0 with { Kind = ValueKind.CheckedAddress };
+                state.Flags = FlagFact.None;
+                return true;
 
+            case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && state.T0.Kind == ValueKind.CheckedAddress
+                && IsEntry(instruction, EntryDistance):
                 state.SetT0(new Value(ValueKind.Pointer, 0, state.T0.High, state.T1.Write));
                 state.Flags = FlagFact.None;
                 return true;
 
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && state.T0 is { Kind: ValueKind.CheckedOffset, High: > 0, Index: > 0 }
+                && TryIndexed(instruction, ref state, out Value again) && again == new Value(ValueKind.IndexedAddress, Base: state.T0.Base, Offset: state.T0.Offset, Index: state.T0.Index, Scale: state.T0.Scale):
+                state.T0 = new Value(ValueKind.CheckedAddress, 0, state.T0.High);
+                return true;
+
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.MatchedEntry && state.T0 is { Kind: ValueKind.CheckedAddress or ValueKind.CheckedOffset, High: > 0 }
+                && IsEntry(instruction, EntryDistance):
+                bool isBased = state.T0.Index == 0;
+                Value found = new(ValueKind.AddressDelta, 0, state.T0.High, state.T1.Write, isBased ? state.T0.Base : (byte)0, isBased ? state.T0.Offset : 0);
+                state.T1 = state.T0.Kind == ValueKind.CheckedAddress ? found : found.OffBase;
+                state.T0 = Value.Guest;
+                return true;
+
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.AddressDelta && IsSum(instruction, Register.R10, Register.R11):
+                state.SetT0(new Value(ValueKind.Pointer, 0, state.T1.High, state.T1.Write));
+                return true;
+
             case Code.Add_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryPageAddress):
                 // T0 is the address again that selects the entry, if it still was what the entry's page address was subtracted from.
-                bool selectsAgain = state.T0.Kind is ValueKind.PageOffset or ValueKind.CheckedOffset;
+                bool selectsAgain = state.T0.Kind == ValueKind.PageOffset;
                 Value entry = new(ValueKind.SelectedEntry, Write: state.T1.Write);
-                Value address = state.T0.Base == 0 ? Value.Guest : new Value(ValueKind.BaseAddress, Base: state.T0.Base, Offset: state.T0.Offset);
+                Value address = state.T0 is { Base: 0 } or { Index: > 0 } ? Value.Guest : new Value(ValueKind.BaseAddress, Base: state.T0.Base, Offset: state.T0.Offset);
                 state.SetT0(address);
                 state.T1 = selectsAgain ? entry : Value.Secret;
                 state.Flags = FlagFact.None;
                 return true;
 
-            // ---- Inline entry: mov t1,t0 ; sub t1,[page] ; cmp t1,4096-size ; ja cold ; add t0,[distance]
+            // ---- Inline entry: mov t1,t0 ; sub t1,[page] ; cmp t1,4096-size ; ja cold ; add t0,[distance] , or, for [t0+t1], mov t1,[distance]
             //   or, off a register: lea t1,[base+low] ; sub t1,[page] ; cmp t1,4096-length ; ja cold ; mov t1,[distance]
             // cold: lea t1,[rip+page] ; stub
             case Code.Mov_r64_rm64 when Are(instruction, Register.R11, Register.R10) && !state.T0.IsHost:
                 state.SetT1(new Value(ValueKind.FullCopy));
                 return true;
 
-            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind is ValueKind.FullCopy or ValueKind.BaseAddress
+            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R11 && AddressIn(state.T1, state) is { Kind: ValueKind.FullCopy or ValueKind.BaseAddress } inlineAddress
                 && IsField(instruction, FieldUse.InlinePage, out StateField inlinePage):
-                state.SetT1(new Value(ValueKind.InlineOffset, Low: inlinePage.Number, Write: inlinePage.Write, Base: state.T1.Base, Offset: state.T1.Offset));
+                state.SetT1(new Value(ValueKind.InlineOffset, Low: inlinePage.Number, Write: inlinePage.Write, Base: inlineAddress.Base, Offset: inlineAddress.Offset));
                 state.Flags = FlagFact.None;
                 return inlinePage.User == IsUser;
 
@@ -98,13 +120,10 @@ internal sealed unsafe partial class BlockVerifier
                 state.Flags = FlagFact.None;
                 return true;
 
-            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.InlineChecked && state.T1.Base != 0
+            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.InlineChecked
                 && IsField(instruction, FieldUse.InlineDistance, out StateField based) && based.Number == state.T1.Low:
-                state.SetT1(new Value(ValueKind.BaseDelta, state.T1.Offset, state.T1.Offset + state.T1.High, state.T1.Write, state.T1.Base));
-                return true;
-
-            case Code.Mov_rm64_r64 when instruction.Op1Register == Register.R11 && state.T1.Kind == ValueKind.BaseDelta && IsField(instruction, FieldUse.BaseDelta, out StateField keptOfT1):
-                state.Deltas[keptOfT1.Number] = state.T1;
+                Value inlineDelta = new(ValueKind.AddressDelta, 0, state.T1.High, state.T1.Write, state.T1.Base, state.T1.Offset);
+                state.SetT1(state.T1.Base != 0 ? inlineDelta.OffBase : inlineDelta);
                 return true;
 
             case Code.Lea_r64_m when instruction.Op0Register == Register.R11 && instruction.MemoryBase == Register.RIP
@@ -112,48 +131,22 @@ internal sealed unsafe partial class BlockVerifier
                 state.SetT1(new Value(ValueKind.InlineEntry, Low: pageField.Number, Write: pageField.Write));
                 return true;
 
-            // ---- Base group: lea t0,[base+low] ; a lookup up to the bound's branch ; mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0
+            // ---- Base group: lea t0,[base+low] (or mov t0,base) ; a lookup for [base+t1] ; mov [slot],t1
             //   then: op [base+t1+disp] ; and later: mov t1,[slot] ; op [base+t1+disp]
-            // cold: add t0,[t1] ; stub ; lea t1,[base+low] ; sub t0,t1
             case Code.Lea_r64_m when instruction.Op0Register is Register.R10 or Register.R11 && TryBase(instruction, ref state, out byte baseRegister, out int fromBase):
-                Value offBase = new(ValueKind.BaseAddress, Base: baseRegister, Offset: fromBase);
-                if (instruction.Op0Register == Register.R10)
-                {
-                    state.SetT0(offBase);
-                }
-                else
-                {
-                    state.SetT1(offBase);
-                }
-
+                SetT0OrT1(instruction, new Value(ValueKind.BaseAddress, Base: baseRegister, Offset: fromBase), ref state);
                 return true;
 
-            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R10 && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryHostPage):
-                if (state.T0.Kind != ValueKind.CheckedOffset || state.T0.High <= 0 || state.T0.Base == 0)
-                {
-                    return false;
-                }
-
-                state.T0 = new Value(ValueKind.BasePage, 0, state.T0.High, state.T1.Write, state.T0.Base, state.T0.Offset);
+            case Code.Lea_r64_m when instruction.Op0Register == Register.R10 && TryIndexed(instruction, ref state, out Value indexed):
+                state.SetT0(indexed);
                 return true;
 
-            case Code.Sub_r64_rm64 when instruction.Op0Register == Register.R10 && state.T0.Kind == ValueKind.BasePage && state.T1.Kind == ValueKind.MatchedEntry && IsEntry(instruction, EntryPageAddress):
-                state.SetT0(new Value(ValueKind.BaseDelta, state.T0.Offset, state.T0.Offset + state.T0.High, state.T0.Write, state.T0.Base));
-                state.Flags = FlagFact.None;
+            case Code.Mov_r64_rm64 when instruction.Op0Register is Register.R10 or Register.R11 && IsBaseCopy(instruction, state):
+                SetT0OrT1(instruction, new Value(ValueKind.BaseAddress, Base: (byte)(VerifiedRegisters.Number(instruction.Op1Register) + 1)), ref state);
                 return true;
 
-            case Code.Sub_r64_rm64 when Are(instruction, Register.R10, Register.R11) && state.T0.Kind == ValueKind.Pointer && state.T0.Base != 0
-                && state.T1 == new Value(ValueKind.BaseAddress, Base: state.T0.Base, Offset: state.T0.Offset):
-                state.SetT0(new Value(ValueKind.BaseDelta, state.T0.Offset + state.T0.Low, state.T0.Offset + state.T0.High, state.T0.Write, state.T0.Base));
-                state.Flags = FlagFact.None;
-                return true;
-
-            case Code.Mov_rm64_r64 when instruction.Op1Register == Register.R10 && state.T0.Kind == ValueKind.BaseDelta && IsField(instruction, FieldUse.BaseDelta, out StateField kept):
-                state.Deltas[kept.Number] = state.T0;
-                return true;
-
-            case Code.Mov_r64_rm64 when Are(instruction, Register.R11, Register.R10) && state.T0.Kind == ValueKind.BaseDelta:
-                state.SetT1(state.T0);
+            case Code.Mov_rm64_r64 when instruction.Op1Register == Register.R11 && state.T1.OffBase is { Kind: ValueKind.BaseDelta } keptDelta && IsField(instruction, FieldUse.BaseDelta, out StateField kept):
+                state.Deltas[kept.Number] = keptDelta;
                 return true;
 
             case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && IsField(instruction, FieldUse.BaseDelta, out StateField used):
@@ -269,25 +262,12 @@ internal sealed unsafe partial class BlockVerifier
 
             // ---- Head: does the indirect branch want this block?
             //   mov t1,address ; cmp t1,[target] ; jne miss
-            //   or  mov t0,[target] ; lea rcx,[t0-address] (or mov rcx,-address ; lea rcx,[rcx+t0]) ; jrcxz same
             case Code.Mov_r64_imm64 or Code.Mov_r32_imm32 or Code.Mov_rm64_imm32 when instruction.Op0Register is Register.R11 or Register.R11D && instruction.GetImmediate(1) == _block.Key.Virtual:
                 state.SetT1(new Value(ValueKind.OwnAddress));
                 return true;
 
             case Code.Cmp_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.OwnAddress && IsField(instruction, FieldUse.BranchTarget, out _):
                 state.Flags = FlagFact.BranchTarget;
-                return true;
-
-            case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R10 && IsField(instruction, FieldUse.BranchTarget, out _):
-                state.SetT0(new Value(ValueKind.BranchTarget));
-                return true;
-
-            case Code.Mov_r64_imm64 or Code.Mov_r32_imm32 or Code.Mov_rm64_imm32 when instruction.Op0Register is Register.RCX or Register.ECX && instruction.GetImmediate(1) == 0 - _block.Key.Virtual:
-                state.Rcx = new Value(ValueKind.OwnAddress);
-                return true;
-
-            case Code.Lea_r64_m when instruction.Op0Register == Register.RCX && state.T0.Kind == ValueKind.BranchTarget && IsTargetDifference(instruction, state):
-                state.Rcx = new Value(ValueKind.TargetDifference);
                 return true;
 
             // ---- Head: is a poll wanted, and is there room for a call?
@@ -319,21 +299,13 @@ internal sealed unsafe partial class BlockVerifier
                 return true;
 
             // ---- Indirect branch: T0 = guest address
-            //   mov [target],t0 ; ... ; lea t1d,[t1*8] ; mov t0,[table] ; mov t0w,t1w ; jmp [t0]
+            //   mov [target],t0 ; ... ; and t1d,mask ; mov t0,[table] ; jmp [t0+t1*8]
             case Code.Mov_rm64_r64 when instruction.Op1Register == Register.R10 && !state.T0.IsHost && IsField(instruction, FieldUse.BranchTarget, out _):
                 state.HasTarget = true;
                 return true;
 
-            case Code.Lea_r32_m when instruction.Op0Register == Register.R11D && !state.T1.IsHost && IsTableOffset(instruction):
-                state.SetT1(new Value(ValueKind.TableOffset));
-                return true;
-
             case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R10 && IsField(instruction, FieldUse.BranchTable, out _):
                 state.SetT0(new Value(ValueKind.BranchTable));
-                return true;
-
-            case Code.Mov_r16_rm16 when Are(instruction, Register.R10W, Register.R11W) && state.T0.Kind == ValueKind.BranchTable && state.T1.Kind == ValueKind.TableOffset:
-                state.SetT0(new Value(ValueKind.BranchEntry));
                 return true;
 
             // ---- Flags: mov [kept],rax ; ... ; mov rax,[kept]
@@ -397,8 +369,55 @@ internal sealed unsafe partial class BlockVerifier
     private static bool Are(in Instruction instruction, Register first, Register second) =>
         instruction.Op0Register == first && instruction.Op1Kind == OpKind.Register && instruction.Op1Register == second;
 
-    // The register that the address in T0 was computed from, if it is still known.
-    private static byte BaseOf(in Value address) => address.Kind == ValueKind.BaseAddress ? address.Base : (byte)0;
+    // A guest address in T0 or T1: what is known of it. rax may be meant as an address when it is copied.
+    private static Value AddressIn(in Value value, in AbstractState state) => value.Kind switch
+    {
+        ValueKind.RaxCopy => state.RaxAway ? Value.Guest : new Value(ValueKind.BaseAddress, Base: VerifiedRegisters.Rax + 1),
+        ValueKind.BaseAddress or ValueKind.IndexedAddress or ValueKind.FullCopy => value,
+        _ => Value.Guest,
+    };
+
+    private static void SetT0OrT1(in Instruction instruction, in Value value, ref AbstractState state)
+    {
+        if (instruction.Op0Register == Register.R10)
+        {
+            state.SetT0(value);
+        }
+        else
+        {
+            state.SetT1(value);
+        }
+    }
+
+    // [base+index*scale+displacement], with guest registers as they are
+    private static bool TryIndexed(in Instruction instruction, ref AbstractState state, out Value address)
+    {
+        address = default;
+        if (!instruction.MemoryIndex.IsGPR64() || !(instruction.MemoryBase.IsGPR64() || instruction.MemoryBase == Register.None) || instruction.SegmentPrefix != Register.None
+            || !IsGuestValue(instruction.MemoryIndex, state) || !IsGuestValue(instruction.MemoryBase, state))
+        {
+            return false;
+        }
+
+        if (state.RaxAway && (instruction.MemoryBase == Register.RAX || instruction.MemoryIndex == Register.RAX))
+        {
+            state.DropRax();
+        }
+
+        byte baseNumber = (byte)(instruction.MemoryBase == Register.None ? 0 : VerifiedRegisters.Number(instruction.MemoryBase) + 1);
+        byte index = (byte)(VerifiedRegisters.Number(instruction.MemoryIndex) + 1);
+        address = new Value(ValueKind.IndexedAddress, Base: baseNumber, Offset: (int)(long)instruction.MemoryDisplacement64, Index: index, Scale: (byte)instruction.MemoryIndexScale);
+        return true;
+    }
+
+    // Whether a register is not a scratch register and holds what the guest has in it.
+    private static bool IsGuestValue(Register register, in AbstractState state) =>
+        register is not (Register.RSP or Register.R10 or Register.R11) && (register != Register.RCX || !state.Rcx.IsHost)
+        && (register == Register.None || state.Parked == 0 || VerifiedRegisters.Number(register) != state.Parked);
+
+    // mov t,base: a guest register that is the host's too. rax is another matter.
+    private static bool IsBaseCopy(in Instruction instruction, in AbstractState state) =>
+        instruction.Op1Kind == OpKind.Register && instruction.Op1Register is not (Register.RAX or Register.R9) && IsGuestValue(instruction.Op1Register, state);
 
     // [base+displacement], with a guest register as it is
     private static bool TryBase(in Instruction instruction, ref AbstractState state, out byte baseRegister, out int displacement)
@@ -457,15 +476,6 @@ internal sealed unsafe partial class BlockVerifier
     // [first+second]
     private static bool IsSum(in Instruction instruction, Register first, Register second) =>
         instruction.MemoryBase == first && instruction.MemoryIndex == second && instruction.MemoryIndexScale == 1 && instruction.MemoryDisplacement64 == 0;
-
-    // [t1*8]
-    private static bool IsTableOffset(in Instruction instruction) => instruction.MemoryBase == Register.None && instruction.MemoryIndex == Register.R11
-        && instruction.MemoryIndexScale == 8 && instruction.MemoryDisplacement64 == 0;
-
-    // [t0-address], or [rcx+t0] with the negative address in rcx
-    private bool IsTargetDifference(in Instruction instruction, in AbstractState state) =>
-        (IsBased(instruction, Register.R10) && instruction.MemoryDisplacement64 == 0 - _block.Key.Virtual)
-        || (state.Rcx.Kind == ValueKind.OwnAddress && IsSum(instruction, Register.RCX, Register.R10));
 
     private bool IsPageSlot(in Instruction instruction, Register slots) =>
         IsBased(instruction, slots) && instruction.MemoryDisplacement64 == (ulong)(Memory.TlbContext.PageSlot(_pageId) * sizeof(uint));

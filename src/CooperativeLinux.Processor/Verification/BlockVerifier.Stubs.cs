@@ -11,12 +11,12 @@ internal sealed partial class BlockVerifier
 {
     // The contracts of callbacks that return to their caller. All of them keep flags and guest registers, but for Interpret, and
     // all lose T1.
-    //   Access       T0: guest address -> host address of the site's bytes. The stack window stays as it is.
+    //   Access       T0: guest address, which stays; T1: distance to the host address of the site's bytes. The stack window stays as it is.
     //                The stubs for a kind and a size, which come before it: T1 is the entry that T0 selects in an array of that
-    //                kind, or points to an entry of the inline TLB, which they fill; T0: as before, or host address of so many bytes
+    //                kind, or points to an entry of the inline TLB, which they fill; T1: as before, or distance for so many bytes
     //                with the rights of the kind.
     //                If the site is of a group, execution may go on behind the jump that follows, without any of that.
-    //                If the site can bounce, execution may go on behind the jump that follows; T0: address of a copy then.
+    //                If the site can bounce, execution may go on behind the jump that follows; T1: distance to a copy then.
     //   StackWindow  A stub in front of it. T0: offset in the window, T1: page size - the site's bytes -> T0: guest data. The site's
     //                bytes from there lie in the window, or execution goes on behind the jump that follows.
     //   Bounce       T0: guest address -> host address of the site's bytes or of a copy.
@@ -45,14 +45,23 @@ internal sealed partial class BlockVerifier
             int size = isLookup ? Math.Min(site.Size, lookup.Size) : site.Size;
             bool write = site.Write && (!isLookup || lookup.Write);
             bool keepsWindow = offset != _stubs.Callback(CallbackKind.Bounce);
-            Value address = state.T0;
+            Value address = AddressIn(state.T0, state);
             AfterCallback(ref state, keepsWindow);
             if (site.IsGroup && !TryPushBehindJump(index, state))
             {
                 return false;
             }
 
-            state.T0 = new Value(ValueKind.Pointer, 0, size, write, BaseOf(address), address.Offset);
+            if (keepsWindow)
+            {
+                state.T0 = address;
+                state.T1 = new Value(ValueKind.AddressDelta, 0, size, write, address.Index == 0 ? address.Base : (byte)0, address.Index == 0 ? address.Offset : 0);
+            }
+            else
+            {
+                state.T0 = new Value(ValueKind.Pointer, 0, size, write);
+            }
+
             return site.IsGroup || !site.CanBounce || !keepsWindow || TryPushBehindJump(index, state);
         }
 

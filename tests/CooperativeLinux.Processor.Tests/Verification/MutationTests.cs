@@ -124,22 +124,28 @@ public sealed class MutationTests
                     mutator.TryReencoded(host, (ref Instruction instruction) => instruction.MemoryDisplacement64 -= 4096, "outside of the group");
                 }
 
-                // mov t0,[t1+8] ; sub t0,[t1] ; mov [slot],t0 ; mov t1,t0 ; op
+                // mov t1,[t1+8] ; op
                 HostInstruction before = mutator.All[host.Index - 1];
-                if (before.Instruction is { Code: Code.Mov_r64_rm64, Op0Register: Register.R11, Op1Register: Register.R10 })
+                if (IsDistance(before))
                 {
                     mutator.Try(before, Fill, "distance not loaded");
-                    mutator.Try(mutator.All[host.Index - 3], Fill, "page address not subtracted");
-                    mutator.Try(mutator.All[host.Index - 4], Fill, "host page not loaded");
+                    mutator.TryReencoded(before, (ref Instruction instruction) => instruction.MemoryDisplacement64 = 16, "of the next entry");
                 }
 
-                // mov t1,[slot] ; op
+                // mov t1,[t1+8] ; mov [slot],t1 ; op , and later mov t1,[slot] ; op
                 if (mutator.DataOffset(before) is int offset && offset >= slots && offset < slots + (8 * CooperativeLinux.Processor.Analysis.BaseGroups.Slots))
                 {
+                    bool isStore = before.Instruction.Op0Kind == OpKind.Memory;
+                    if (!isStore || IsDistance(mutator.All[host.Index - 2]))
+                    {
+                        mutator.Try(isStore ? mutator.All[host.Index - 2] : before, Fill, "distance not loaded");
+                    }
+
                     mutator.Try(before, bytes => Add(bytes, slots - 8 - offset), "no slot");
-                    mutator.Try(before, Fill, "distance not loaded");
                 }
             }
+
+            static bool IsDistance(HostInstruction host) => host.Instruction is { Code: Code.Mov_r64_rm64, Op0Register: Register.R11, MemoryBase: Register.R11 };
         }, sequences: 140);
     }
 
@@ -406,19 +412,19 @@ public sealed class MutationTests
         {
             foreach (HostInstruction jump in mutator.Reachable.Where(h => h.Instruction.Code == Code.Jmp_rm64))
             {
-                // mov [target],t0 ; mov t1d,0 ; crc32 t1d,t0d ; lea t1d,[t1*8] ; mov t0,[table] ; mov t0w,t1w ; jmp [t0]
-                foreach (int back in (int[])[1, 2, 3, 6])
+                // mov [target],t0 ; mov t1d,t0d ; shr t1d,bits ; xor t1d,t0d ; and t1d,mask ; mov t0,[table] ; jmp [t0+t1*8]
+                foreach (int back in (int[])[1, 2, 6])
                 {
                     mutator.Try(mutator.All[jump.Index - back], Fill, "step left out");
                 }
 
-                mutator.TryReencoded(mutator.All[jump.Index - 3], (ref Instruction instruction) => instruction.MemoryIndexScale = 4, "entries of 4 bytes");
-                mutator.TryReencoded(mutator.All[jump.Index - 3], (ref Instruction instruction) => instruction.MemoryDisplacement64 = 1, "between entries");
-                mutator.TryReencoded(mutator.All[jump.Index - 1], (ref Instruction instruction) => instruction.Op1Register = Register.R12W, "other index");
-                mutator.Try(mutator.All[jump.Index - 1], bytes => FillBehind(bytes, [0x45, 0x8B, 0xD3]), "mov r10d,r11d");
-                mutator.Try(jump, bytes => bytes[^1] |= 3, "jmp [r11]");
-                mutator.Try(jump, bytes => bytes[^1] |= 0xC0, "jmp r10");
-                mutator.Try(jump, bytes => bytes[^1] ^= 0x30, "call [r10]");
+                mutator.Try(mutator.All[jump.Index - 2], bytes => bytes[^2] |= 0x20, "larger mask");
+                mutator.TryReencoded(jump, (ref Instruction instruction) => instruction.MemoryIndexScale = 4, "entries of 4 bytes");
+                mutator.TryReencoded(jump, (ref Instruction instruction) => instruction.MemoryDisplacement64 = 1, "between entries");
+                mutator.TryReencoded(jump, (ref Instruction instruction) => instruction.MemoryIndex = Register.R12, "other index");
+                mutator.TryReencoded(jump, (ref Instruction instruction) => instruction.MemoryBase = Register.R11, "other table");
+                mutator.Try(jump, bytes => FillBehind(bytes, [0x41, 0xFF, 0xE2]), "jmp r10");
+                mutator.Try(jump, bytes => bytes[^2] ^= 0x30, "call [r10+r11*8]");
             }
         });
     }
@@ -481,13 +487,14 @@ public sealed class MutationTests
     {
         Check(500, (mutator, block) =>
         {
-            foreach (HostInstruction host in mutator.Reachable.Where(h => IsGuestAccess(h) && h.Instruction.MemoryBase == Register.R10 && h.Instruction.Length >= 3))
+            foreach (HostInstruction host in mutator.Reachable.Where(h => IsGuestAccess(h) && h.Instruction.MemoryBase == Register.R10 && h.Instruction.MemoryIndexScale == 1 && h.Instruction.Length >= 3))
             {
-                // mov rax,r10 ; mov [r10],r10 ; add rbx,r10
-                mutator.Try(host, bytes => FillBehind(bytes, [0x4C, 0x89, 0xD0]), "mov rax,r10");
-                mutator.Try(host, bytes => FillBehind(bytes, [0x4D, 0x89, 0x12]), "mov [r10],r10");
-                mutator.Try(host, bytes => FillBehind(bytes, [0x4C, 0x01, 0xD3]), "add rbx,r10");
-                mutator.Try(host, bytes => FillBehind(bytes, [0x4D, 0x87, 0xD0]), "xchg r8,r10");
+                // The host's address, or the distance to it: mov rax,r10 ; mov [r10],r10 ; add rbx,r10 ; xchg r8,r10
+                byte distance = (byte)(host.Instruction.MemoryIndex == Register.R11 ? 1 << 3 : 0);
+                mutator.Try(host, bytes => FillBehind(bytes, [0x4C, 0x89, (byte)(0xD0 | distance)]), "mov rax,…");
+                mutator.Try(host, bytes => FillBehind(bytes, [0x4D, 0x89, (byte)(0x12 | distance)]), "mov [r10],…");
+                mutator.Try(host, bytes => FillBehind(bytes, [0x4C, 0x01, (byte)(0xD3 | distance)]), "add rbx,…");
+                mutator.Try(host, bytes => FillBehind(bytes, [0x4D, 0x87, (byte)(0xD0 | distance)]), "xchg r8,…");
             }
         });
     }
