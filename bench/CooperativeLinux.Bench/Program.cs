@@ -44,15 +44,17 @@ internal static class Program
             --quick         --seconds 0.05 --repetitions 2 --boots 1 --idle 2
             --markdown FILE write the result as a page of the documentation too
 
-        usage: CooperativeLinux.Bench block --sources FOLDER --colinux FILE [option ...]
-            A disk in a file: of the host itself, of our guest, and of QEMU without hardware help (virtio-blk).
-            --sources       the folder with block.c
+        usage: CooperativeLinux.Bench block --colinux FILE [option ...] [name ...]
+            A disk in a file, measured by Debian's fio: on the host itself, in our guest, and in QEMU's without hardware help
+            (virtio-blk).
+            name            only works whose name contains one of these, such as 64k or random-write
             --colinux       the command colinux
             --folder        where the file is made [the folder for temporary files]
             --kernel NAME   Debian kernel: 6.1-generic, 6.1-cloud, ... [6.1-cloud]
             --size MIB      size of the disk [1024]
-            --seconds S     time of each measurement [0.5]
+            --seconds S     time of each measurement [0.3]
             --rounds N      rounds over host and guests; the fastest of each measurement counts [3]
+            --quick         --seconds 0.2 --rounds 1
             --timeout S     seconds after which a guest is given up [600]
             --markdown FILE write the result as a page of the documentation too
 
@@ -74,6 +76,12 @@ internal static class Program
 
     private static async Task<int> Main(string[] arguments)
     {
+        if (arguments is ["help", ..] || arguments.Any(word => word is "--help" or "-h"))
+        {
+            Console.WriteLine(Usage);
+            return 0;
+        }
+
         try
         {
             switch (arguments.FirstOrDefault())
@@ -88,9 +96,6 @@ internal static class Program
                     return await new NetworkCommand(CompareOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
                 case "share":
                     return await new ShareCommand(ShareBenchOptions.Parse(arguments.AsSpan(1)), Console.Out, Console.Error).RunAsync().ConfigureAwait(false);
-                case "--help" or "-h" or "help":
-                    Console.WriteLine(Usage);
-                    return 0;
                 default:
                     Console.Error.WriteLine(Usage);
                     return 2;

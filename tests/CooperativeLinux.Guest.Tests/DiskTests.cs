@@ -28,9 +28,12 @@ public sealed partial class DiskTests : IDisposable
             cd /m; mkdir bin sbin dev proc sys run; cp /colinux/busybox bin; head -c 5000000 /dev/urandom > data;
             (echo '#!/bin/busybox sh'; echo 'b=/bin/busybox; echo root $($b grep -c xvda./ /proc/mounts); echo sum $($b sha256sum /data); $b sync; $b poweroff -f') > sbin/init;
             chmod 755 sbin/init; echo sum $(sha256sum data); head -c 32000000 /dev/urandom > large; sync; rm large; sync; fstrim /m; cd /; umount /m;
-            head -c 4194304 /dev/urandom | dd of=/dev/xvdb bs=64k conv=fsync 2>/dev/null; echo raw $(dd if=/dev/xvdb bs=1M count=4 iflag=direct 2>/dev/null | sha256sum)
+            head -c 4194304 /dev/urandom | dd of=/dev/xvdb bs=64k conv=fsync 2>/dev/null; echo raw $(dd if=/dev/xvdb bs=1M count=4 iflag=direct 2>/dev/null | sha256sum);
+            echo scheduler $(cat /sys/block/xvda/queue/scheduler)
             """,
             "-d", root, "-d", raw.Replace(",", ",,", StringComparison.Ordinal));
+
+        Assert.Equal("[none]", Word(output, "scheduler"));
 
         // The same bytes on the host; 32 MB were written and discarded again.
         byte[] content = new byte[4 * Mebibyte];

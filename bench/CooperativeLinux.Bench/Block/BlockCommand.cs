@@ -8,21 +8,25 @@ using CooperativeLinux.Guests.Storage;
 
 namespace CooperativeLinux.Bench.Block;
 
-/// <summary><c>block</c>: the same program on a file of the host and, with that file as their disk, in guests.</summary>
+/// <summary><c>block</c>: Debian's fio on a file of the host and, with that file as their disk, in guests.</summary>
 internal sealed class BlockCommand(BlockOptions options, TextWriter output, TextWriter progress)
 {
-    private const string Nothing = "-";
-    private const int MemoryMiB = 256;
+    private const string Direct = "host, direct", Cached = "host, cached", Ours = "colinux", Qemu = "QEMU TCG";
+
+    // fio's libraries take 80 MiB in the initramfs.
+    private const int MemoryMiB = 512;
+    private const string GuestFolder = "colinux/fio";
     private static readonly string[] s_virtioModules = ["virtio_pci", "virtio_blk"];
 
     /// <returns>The exit code.</returns>
     public async Task<int> RunAsync()
     {
+        string fio = Peer.Find("fio") ?? throw new BenchException("fio is needed (Debian: apt install fio)");
         string folder = Directory.CreateTempSubdirectory("colinux-bench-").FullName;
         string disk = Path.Combine(options.Folder, $"colinux-bench-{Environment.ProcessId}.img");
         try
         {
-            return await RunInAsync(folder, disk).ConfigureAwait(false);
+            return await RunInAsync(fio, folder, disk).ConfigureAwait(false);
         }
         finally
         {
@@ -31,26 +35,25 @@ internal sealed class BlockCommand(BlockOptions options, TextWriter output, Text
         }
     }
 
-    private async Task<int> RunInAsync(string folder, string disk)
+    private async Task<int> RunInAsync(string fio, string folder, string disk)
     {
-        string program = Path.Combine(folder, "block");
-        await RunAsync("the compiler", ["gcc", "-O2", "-Wall", "-static", Path.Combine(options.Sources, "block.c"), "-o", program]).ConfigureAwait(false);
         progress.WriteLine($"making {disk}");
         await FillAsync(disk).ConfigureAwait(false);
-        (Kernel kernel, string initrd) = await MakeGuestAsync(folder, program).ConfigureAwait(false);
-
-        List<(string Title, string[] Command)> works =
+        (Kernel kernel, string initrd) = await MakeGuestAsync(fio, folder).ConfigureAwait(false);
+        string direct = await MakeHostJobsAsync("direct", isDirect: true).ConfigureAwait(false);
+        string cached = await MakeHostJobsAsync("cached", isDirect: false).ConfigureAwait(false);
+        List<(string Title, string[] Command)> columns =
         [
-            ("host, direct", [program, disk, "direct", Seconds]),
-            ("host, cached", [program, disk, "cached", Seconds]),
-            ("colinux",
+            (Direct, [fio, .. FioWork.Arguments, direct]),
+            (Cached, [fio, .. FioWork.Arguments, cached]),
+            (Ours,
             [
                 options.Colinux, "run", "--kernel", kernel.VmlinuzPath, "--initrd", initrd, "--memory", $"{MemoryMiB}M", "--disk", disk, "--append", "device=xvda",
             ]),
         ];
         if (Peer.Find("qemu-system-x86_64") is string qemu)
         {
-            works.Add(("QEMU TCG",
+            columns.Add((Qemu,
             [
                 qemu, "-accel", "tcg", "-cpu", "max", "-M", "pc", "-m", $"{MemoryMiB}", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
                 "-no-reboot", "-kernel", kernel.VmlinuzPath, "-initrd", initrd, "-append", "console=ttyS0 quiet device=vda",
@@ -62,24 +65,53 @@ internal sealed class BlockCommand(BlockOptions options, TextWriter output, Text
             progress.WriteLine("QEMU is left out: not installed (Debian: qemu-system-x86)");
         }
 
-        List<(string Title, Dictionary<string, double> Speeds)> columns = [.. works.Select(work => (work.Title, new Dictionary<string, double>()))];
+        Dictionary<string, Dictionary<string, double>> speeds = columns.ToDictionary(column => column.Title, _ => new Dictionary<string, double>());
         for (int round = 1; round <= options.Rounds; round++)
         {
-            foreach (((string title, string[] command), (_, Dictionary<string, double> best)) in works.Zip(columns))
+            foreach ((string title, string[] command) in columns)
             {
                 progress.WriteLine($"round {round}: {title}");
-                foreach ((string name, double speed) in Parse(title, await RunAsync(title, command).ConfigureAwait(false)))
+                if (title != Direct)
+                {
+                    await LoadAsync(disk).ConfigureAwait(false);
+                }
+
+                Dictionary<string, double> best = speeds[title];
+                foreach ((string name, double speed) in FioWork.Parse(options.Works, title, await RunAsync(title, command).ConfigureAwait(false)))
                 {
                     best[name] = Math.Max(best.GetValueOrDefault(name), speed);
                 }
             }
         }
 
-        TextTable table = MakeTable(columns);
+        await ReportAsync(speeds, kernel).ConfigureAwait(false);
+        return 0;
+
+        async Task<string> MakeHostJobsAsync(string name, bool isDirect)
+        {
+            string path = Path.Combine(folder, name + ".fio");
+            await File.WriteAllTextAsync(path, FioWork.MakeJobs(options.Works, disk, isDirect, options.Seconds)).ConfigureAwait(false);
+            return path;
+        }
+    }
+
+    private async Task ReportAsync(Dictionary<string, Dictionary<string, double>> speeds, Kernel kernel)
+    {
+        (string Title, string Other)[] ratios = [.. new[] { ("to direct", Direct), ("to cached", Cached), ("to QEMU", Qemu) }.Where(ratio => speeds.ContainsKey(ratio.Item2))];
+        TextTable table = new(["work", .. speeds.Keys, .. ratios.Select(ratio => ratio.Title)]);
+        foreach (string name in options.Works.Select(work => work.Name))
+        {
+            table.Add(
+            [
+                name, .. speeds.Values.Select(column => column[name].ToString("F0", CultureInfo.InvariantCulture)),
+                .. ratios.Select(ratio => (speeds[Ours][name] / speeds[ratio.Other][name]).ToString("F2", CultureInfo.InvariantCulture)),
+            ]);
+        }
+
         string description = string.Create(CultureInfo.InvariantCulture, $"""
             {DateTime.Now:yyyy-MM-dd}, made by: bench/run block
             {HostDescription.Create()}
-            MiB/s of a disk of {options.Size} MiB in a file; kind of access, size of a request, requests in flight; direct I/O in the guests; the fastest of {options.Rounds} times {options.Seconds} s; Debian kernel {kernel.Release}
+            MiB/s of a disk of {options.Size} MiB in a file; kind of access, size of a request, requests in flight; fio with libaio, direct I/O in the guests; the fastest of {options.Rounds} times {options.Seconds} s; Debian kernel {kernel.Release}
             """);
         output.WriteLine(description);
         output.WriteLine();
@@ -89,66 +121,37 @@ internal sealed class BlockCommand(BlockOptions options, TextWriter output, Text
             string list = string.Join('\n', description.Split('\n').Select(line => "- " + line.TrimEnd()));
             await File.WriteAllTextAsync(options.MarkdownPath, $"{list}\n\n{table.ToMarkdown()}").ConfigureAwait(false);
         }
-
-        return 0;
     }
 
-    private string Seconds => options.Seconds.ToString(CultureInfo.InvariantCulture);
-
-    private static TextTable MakeTable(List<(string Title, Dictionary<string, double> Speeds)> columns)
-    {
-        Dictionary<string, double> colinux = columns.First(column => column.Title == "colinux").Speeds;
-        Dictionary<string, double> direct = columns[0].Speeds;
-        Dictionary<string, double> cached = columns[1].Speeds;
-        Dictionary<string, double>? qemu = columns.FirstOrDefault(column => column.Title.StartsWith("QEMU", StringComparison.Ordinal)).Speeds;
-        TextTable table = new(["work", .. columns.Select(column => column.Title), "to direct", "to cached", "to QEMU"]);
-        foreach ((string name, double speed) in colinux)
-        {
-            table.Add(
-            [
-                name, .. columns.Select(column => column.Speeds.TryGetValue(name, out double value) ? value.ToString("F1", CultureInfo.InvariantCulture) : Nothing),
-                Ratio(direct), Ratio(cached), Ratio(qemu),
-            ]);
-
-            string Ratio(Dictionary<string, double>? other) =>
-                other?.TryGetValue(name, out double value) == true && value > 0 ? (speed / value).ToString("F2", CultureInfo.InvariantCulture) : Nothing;
-        }
-
-        return table;
-    }
-
-    private static Dictionary<string, double> Parse(string title, ConsoleRun run)
-    {
-        Dictionary<string, double> speeds = [];
-        foreach (ConsoleLine line in run.Lines)
-        {
-            if (line.Text.Split(' ') is [string name, string value] && name.Count(c => c == '-') == 3
-                && double.TryParse(value, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double speed))
-            {
-                speeds[name] = speed;
-            }
-        }
-
-        return speeds.Count == 24 ? speeds : throw new BenchException($"{title}: {speeds.Count} of 24 measurements\n{run.Tail()}");
-    }
-
-    private async Task<(Kernel Kernel, string Initrd)> MakeGuestAsync(string folder, string program)
+    private async Task<(Kernel Kernel, string Initrd)> MakeGuestAsync(string fio, string folder)
     {
         GuestCache cache = GuestCache.ForUser();
         using GuestProgressLine? line = GuestProgressLine.ForStandardError();
         Kernel kernel = await new KernelStore(cache).GetAsync(options.Kernel, line).ConfigureAwait(false);
         string baseArchive = await new DefaultGuest(cache).GetBaseAsync(line).ConfigureAwait(false);
         string modules = await new ModuleArchive(cache).GetAsync(kernel, [.. ModuleArchive.DefaultModules, .. s_virtioModules], line, CancellationToken.None).ConfigureAwait(false);
+        string programs = Path.Combine(folder, "fio");
+        await DynamicProgram.CopyAsync(fio, programs).ConfigureAwait(false);
         FileTree files = new();
-        files.AddFile("colinux/block", program, 0b111_101_101);
+        foreach (string file in Directory.EnumerateFiles(programs))
+        {
+            files.AddFile($"{GuestFolder}/{Path.GetFileName(file)}", file, 0b111_101_101);
+        }
+
+        foreach (string device in (string[])["xvda", "vda"])
+        {
+            files.AddText($"{GuestFolder}/{device}.fio", FioWork.MakeJobs(options.Works, $"/dev/{device}", isDirect: true, options.Seconds));
+        }
+
         string added = Path.Combine(folder, "script.cpio");
         await GuestScript.WriteAsync(
             added,
             $"""
             for module in {string.Join(' ', s_virtioModules)}; do modprobe -q $module; done
             read -r words < /proc/cmdline
-            for word in $words; do case $word in device=*) device=/dev/$(echo $word | cut -c8-);; esac; done
-            exec /colinux/block $device direct {Seconds}
+            for word in $words; do case $word in device=*) device=$(echo $word | cut -c8-);; esac; done
+            cd /{GuestFolder}
+            exec ./{DynamicProgram.Loader} --library-path . ./fio {string.Join(' ', FioWork.Arguments)} $device.fio
             """,
             files).ConfigureAwait(false);
         string initrd = Path.Combine(folder, "initrd.cpio");
@@ -166,6 +169,16 @@ internal sealed class BlockCommand(BlockOptions options, TextWriter output, Text
     {
         ConsoleRun run = await ConsoleRun.RunAsync(command, TimeSpan.FromSeconds(options.TimeoutSeconds)).ConfigureAwait(false);
         return run.ExitCode == 0 && !run.TimedOut ? run : throw new BenchException($"{title} failed (exit code {run.ExitCode})\n{run.Tail()}");
+    }
+
+    /// <summary>Brings the file into the host's memory, where the measurement before may have dropped it.</summary>
+    private static async Task LoadAsync(string disk)
+    {
+        await using FileStream file = new(disk, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
+        byte[] block = new byte[1 << 20];
+        while (await file.ReadAsync(block).ConfigureAwait(false) > 0)
+        {
+        }
     }
 
     /// <summary>Real data, so that no host takes holes for them.</summary>

@@ -5,8 +5,6 @@ namespace CooperativeLinux.Bench.Block;
 /// <summary>Command line of <c>block</c>.</summary>
 internal sealed record BlockOptions
 {
-    public string Sources { get; private set; } = "";
-
     public string Colinux { get; private set; } = "";
 
     /// <summary>Where the disk is made.</summary>
@@ -18,7 +16,7 @@ internal sealed record BlockOptions
     public int Size { get; private set; } = 1024;
 
     /// <summary>Seconds of each measurement.</summary>
-    public double Seconds { get; private set; } = 0.5;
+    public double Seconds { get; private set; } = 0.3;
 
     /// <summary>Rounds over host and guests; the fastest of each counts.</summary>
     public int Rounds { get; private set; } = 3;
@@ -26,6 +24,13 @@ internal sealed record BlockOptions
     public int TimeoutSeconds { get; private set; } = 600;
 
     public string? MarkdownPath { get; private set; }
+
+    /// <summary>Measure only works whose name contains one of these; all if empty.</summary>
+    public List<string> Names { get; } = [];
+
+    /// <summary>What to measure.</summary>
+    public IReadOnlyList<FioWork> Works =>
+        [.. FioWork.All.Where(work => Names.Count == 0 || Names.Any(name => work.Name.Contains(name, StringComparison.Ordinal)))];
 
     /// <exception cref="UsageException">An option is unknown or its value is out of range.</exception>
     public static BlockOptions Parse(ReadOnlySpan<string> arguments)
@@ -36,7 +41,6 @@ internal sealed record BlockOptions
         {
             switch (reader.Word)
             {
-                case "--sources": options.Sources = Path.GetFullPath(reader.Text()); break;
                 case "--colinux": options.Colinux = Path.GetFullPath(reader.Text()); break;
                 case "--folder": options.Folder = Path.GetFullPath(reader.Text()); break;
                 case "--markdown": options.MarkdownPath = Path.GetFullPath(reader.Text()); break;
@@ -48,10 +52,16 @@ internal sealed record BlockOptions
                 case "--rounds": options.Rounds = reader.Number(99); break;
                 case "--seconds": options.Seconds = reader.Seconds(60); break;
                 case "--timeout": options.TimeoutSeconds = reader.Number(86400); break;
-                default: throw new UsageException($"unknown option {reader.Word}");
+                case "--quick":
+                    options.Seconds = 0.2;
+                    options.Rounds = 1;
+                    break;
+                case ['-', ..]: throw new UsageException($"unknown option {reader.Word}");
+                default: options.Names.Add(reader.Word); break;
             }
         }
 
-        return options.Sources.Length > 0 && options.Colinux.Length > 0 ? options : throw new UsageException("--sources and --colinux are needed");
+        return options.Works.Count == 0 ? throw new UsageException($"no work has a name with {string.Join(" or ", options.Names)}; one is {FioWork.All[0].Name}")
+            : options.Colinux.Length > 0 ? options : throw new UsageException("--colinux is needed");
     }
 }

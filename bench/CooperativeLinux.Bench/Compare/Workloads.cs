@@ -54,26 +54,13 @@ internal sealed record Workloads(string Folder, string Compiler)
 
         await RunAsync("gcc", [.. Compile.Split(' '), "-static", Path.Combine(sources, "true.c"), "-o", result.True]).ConfigureAwait(false);
         File.Copy(Path.Combine(sources, "program.lua"), Path.Combine(folder, "program.lua"));
-        await CopyLuaAsync(Path.Combine(folder, "lua")).ConfigureAwait(false);
-        return result;
-    }
-
-    /// <summary>Copies the host's Lua, if it has one, with its libraries and their loader into one folder.</summary>
-    private static async Task CopyLuaAsync(string folder)
-    {
         const string Lua = "/usr/bin/lua5.4";
-        if (!File.Exists(Lua))
+        if (File.Exists(Lua))
         {
-            return;
+            await DynamicProgram.CopyAsync(Lua, Path.Combine(folder, "lua")).ConfigureAwait(false);
         }
 
-        Directory.CreateDirectory(folder);
-        File.Copy(Lua, Path.Combine(folder, "lua5.4"));
-        string libraries = await RunAsync("ldd", [Lua]).ConfigureAwait(false);
-        foreach (string word in libraries.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Where(word => word.StartsWith('/')))
-        {
-            File.Copy(word, Path.Combine(folder, Path.GetFileName(word)));
-        }
+        return result;
     }
 
     /// <summary>Runs a program that is needed to make the others.</summary>

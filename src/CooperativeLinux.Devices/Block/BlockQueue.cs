@@ -13,22 +13,23 @@ using Monitor = System.Threading.Monitor;
 
 /// <summary>
 /// Carries out the requests of one ring. What needs waiting for the host is done by a few threads, so that several requests are in flight
-/// and no vCPU waits; small reads of what the host has in memory, and small writes while nothing else is in flight, are done at once by the
-/// vCPU that asks, which is less work than waking a thread. The ring is used under a lock that nobody holds while waiting.
+/// and no vCPU waits; reads of what the host has in memory, and writes while nothing else is in flight, are done at once by the vCPU that
+/// asks, which is less work than waking a thread; large ones only as long as that is not slower. The ring is used under a lock that nobody
+/// holds while waiting.
 /// </summary>
 internal sealed class BlockQueue : IDisposable
 {
     private const int ThreadStackSize = 256 << 10;
 
-    /// <summary>Bytes of the largest request that a vCPU does itself: beyond it, copying costs more than waking a thread.</summary>
-    private const int MaxAtOnce = 128 << 10;
+    /// <summary>Bytes beyond which copying costs more than waking a thread, so that it pays to do several such requests side by side.</summary>
+    private const int Large = 128 << 10;
 
-    /// <summary>Bytes a vCPU moves for one notification.</summary>
-    private const int MaxForOneNotification = 2 * MaxAtOnce;
+    /// <summary>Bytes after which a vCPU takes no further request for one notification.</summary>
+    private const int MaxForOneNotification = 2 * Large;
 
     // A write that took longer was not only copied: the host limits what is not yet on its storage. Then threads write for so many times
     // as long, so that a vCPU waits for at most a small part of the time.
-    private const double SlowSeconds = 0.001;
+    private const double SlowSeconds = 0.001, SlowSecondsPerByte = 0.003 / (1 << 20);
     private const int SlowFactor = 20;
 
     private readonly Disk _disk;
@@ -40,6 +41,7 @@ internal sealed class BlockQueue : IDisposable
     private readonly Thread[] _threads;
     private readonly PreciseEvent[] _events;
     private readonly object _gate = new();
+    private readonly LargeTransfers _large = new();
 
     // Requests that a vCPU took and could not do, and objects for further ones.
     private readonly Queue<BlockRequest> _handedOver = [];
@@ -239,6 +241,7 @@ internal sealed class BlockQueue : IDisposable
                 {
                     _ring.Put(response);
                     isNotified |= _ring.Publish();
+                    WatchLarge(request);
                     _spare.Push(request);
                     if (_hasBarrier)
                     {
@@ -270,7 +273,7 @@ internal sealed class BlockQueue : IDisposable
     /// <param name="isLeft">Whether there is a request and it was not taken.</param>
     private BlockRequest? TryTakeTransfer(int budget, out bool isLeft)
     {
-        Span<byte> start = stackalloc byte[2];
+        Span<byte> start = stackalloc byte[BlockRequest.HeadSize];
         BlockRequest? request = null;
         bool isShared = false;
         lock (_gate)
@@ -284,6 +287,11 @@ internal sealed class BlockQueue : IDisposable
             bool isIndirect = start[0] == (byte)BlockOperation.Indirect;
             byte operation = isIndirect ? start[1] : start[0];
             bool isRead = operation == (byte)BlockOperation.Read;
+            if (isIndirect && BlockRequest.MaxIndirectLength(start) > Large && _large.IsForThread)
+            {
+                return null;
+            }
+
             if (!isRead && (operation != (byte)BlockOperation.Write || _ring.Outstanding > 0 || Stopwatch.GetTimestamp() < _threadsWriteUntil))
             {
                 return null;
@@ -315,7 +323,7 @@ internal sealed class BlockQueue : IDisposable
     {
         status = BlockStatus.Okay;
         request.Parse(_disk.Length);
-        if (request.Defect is not null || request.Length is 0 or > MaxAtOnce)
+        if (request.Defect is not null || request.Length == 0)
         {
             return false;
         }
@@ -334,12 +342,20 @@ internal sealed class BlockQueue : IDisposable
         long start = Stopwatch.GetTimestamp();
         status = Execute(request, isParsed: true);
         long taken = Stopwatch.GetTimestamp() - start;
-        if (taken > SlowSeconds * Stopwatch.Frequency)
+        if (taken > (SlowSeconds + (SlowSecondsPerByte * request.Length)) * Stopwatch.Frequency)
         {
             Volatile.Write(ref _threadsWriteUntil, start + (SlowFactor * taken));
         }
 
         return true;
+    }
+
+    private void WatchLarge(BlockRequest request)
+    {
+        if (request.Length > Large && request.Operation != BlockOperation.Discard)
+        {
+            _large.OnDone(request.Length, Stopwatch.GetTimestamp());
+        }
     }
 
     private void ReportIfBroken()
@@ -455,6 +471,7 @@ internal sealed class BlockQueue : IDisposable
         {
             _ring.Put(response);
             isNotified = _ring.Publish();
+            WatchLarge(request);
             if (wasBarrier)
             {
                 _hasBarrier = false;

@@ -41,6 +41,9 @@ internal sealed unsafe class BlockRequest(GrantTable grants)
     /// <summary>Bytes of a response: u64 id, u8 operation, s16 status at 10.</summary>
     public const int ResponseSize = 16;
 
+    /// <summary>Bytes at the start of a slot from which <see cref="MaxIndirectLength"/> can be told.</summary>
+    public const int HeadSize = 4;
+
     /// <summary>Segments of an indirect request that are allowed; a page each at most.</summary>
     public const int MaxIndirectSegments = 256;
 
@@ -80,6 +83,10 @@ internal sealed unsafe class BlockRequest(GrantTable grants)
 
     /// <summary>The guest memory to move.</summary>
     public ReadOnlySpan<IoBuffer> Buffers => _buffers.AsSpan(0, _bufferCount);
+
+    /// <summary>Bytes that an indirect request moves at most, by the guest's word.</summary>
+    /// <param name="head"><see cref="HeadSize"/> bytes of its slot.</param>
+    public static int MaxIndirectLength(ReadOnlySpan<byte> head) => IndirectSegments(head) * GuestMemory.PageSize;
 
     /// <summary>Checks what is in <see cref="Slot"/> and finds the guest memory. Whatever the guest wrote, all that the properties
     /// describe exists then, or there is a <see cref="Defect"/>.</summary>
@@ -125,6 +132,8 @@ internal sealed unsafe class BlockRequest(GrantTable grants)
         BinaryPrimitives.WriteInt16LittleEndian(response[10..], (short)status);
     }
 
+    private static int IndirectSegments(ReadOnlySpan<byte> slot) => BinaryPrimitives.ReadUInt16LittleEndian(slot[2..]);
+
     private string Unsupported(string defect)
     {
         DefectStatus = BlockStatus.Unsupported;
@@ -148,7 +157,7 @@ internal sealed unsafe class BlockRequest(GrantTable grants)
             return $"there is no indirect operation {slot[1]}";
         }
 
-        int count = BinaryPrimitives.ReadUInt16LittleEndian(slot[2..]);
+        int count = IndirectSegments(slot);
         if (count > MaxIndirectSegments)
         {
             return $"{count} indirect segments";

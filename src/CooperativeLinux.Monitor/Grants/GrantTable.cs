@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using CooperativeLinux.Monitor.Domain;
 using CooperativeLinux.Monitor.Hypercalls;
 using CooperativeLinux.Processor.Memory;
@@ -25,14 +26,17 @@ public sealed class GrantTable
     public const short StatusGeneralError = -1;
 
     private const int EntrySize = 8;
-    private const int FrameOffset = 4;
     private const int DomainShift = 16;
+    private const int FrameShift = 32;
     private const uint TypeMask = 3, PermitAccess = 1, ReadOnly = 4;
     private const uint HostDomain = 0;
 
     private readonly GuestMemory _memory;
     private readonly ulong _firstFrame;
     private readonly Lock _gate = new();
+
+    // The first entry of each frame that there is.
+    private readonly GuestReference<ulong>[] _entries = new GuestReference<ulong>[MaxFrames];
     private volatile int _frameCount;
 
     /// <param name="memory">Guest memory; the table's frames are added to it as the guest asks for them.</param>
@@ -75,6 +79,7 @@ public sealed class GrantTable
                     page.Clear();
                 }
 
+                _memory.TryGetReference((_firstFrame + (ulong)index) * GuestMemory.PageSize, out _entries[index]);
                 _frameCount = index + 1;
             }
         }
@@ -125,22 +130,17 @@ public sealed class GrantTable
             return false;
         }
 
-        ulong address = ((_firstFrame + (reference / EntriesPerFrame)) * GuestMemory.PageSize) + (reference % EntriesPerFrame * EntrySize);
-        if (!_memory.TryGetReference(address, out GuestReference<uint> flagsAndDomain)
-            || !_memory.TryGetReference(address + FrameOffset, out GuestReference<uint> target))
-        {
-            return false;
-        }
-
-        // Flags and domain come in one read, and before the frame: the guest publishes them last.
-        uint word = Volatile.Read(ref flagsAndDomain.Value);
+        // One read for all: the guest publishes the flags last.
+        ref ulong first = ref _entries[reference / EntriesPerFrame].Value;
+        ulong entry = Volatile.Read(ref Unsafe.Add(ref first, reference % EntriesPerFrame));
+        uint word = (uint)entry;
         bool isGranted = (word & TypeMask) == PermitAccess && word >> DomainShift == HostDomain && !(write && (word & ReadOnly) != 0);
         if (!isGranted)
         {
             return false;
         }
 
-        frame = Volatile.Read(ref target.Value);
+        frame = entry >> FrameShift;
         return frame < _memory.FrameCount;
     }
 

@@ -77,6 +77,7 @@ internal sealed unsafe partial class BlockEmitter
         {
             int size = Math.Max(decoded.Instruction.MemorySize.GetSize(), 1);
             memory = EmitOperand(ref decoded, size, memoryWritten);
+            HoldNothing();
         }
 
         bool parked = _flagsParked;
@@ -88,6 +89,7 @@ internal sealed unsafe partial class BlockEmitter
             _region.Sites[cold.Site].CanBounce = true;
             _cold[^1] = cold with { Number = _bounced.Count };
             _bounced.Add(new BouncedOperation(decoded, access, highByte, parked, _asm.Position));
+            HoldNothing();
         }
 
         FinishBounce(memoryWritten);
@@ -120,7 +122,6 @@ internal sealed unsafe partial class BlockEmitter
             free[freeCount++] = Gpr.T1;
         }
 
-        int nextFree = 0;
         byte parkedRegister = 255;
         for (int i = 0; i < patched.OpCount; i++)
         {
@@ -145,26 +146,29 @@ internal sealed unsafe partial class BlockEmitter
                 ref int scratch = ref scratchOf[guest - Gpr.R9];
                 if (scratch < 0)
                 {
-                    if (nextFree < freeCount)
-                    {
-                        scratch = free[nextFree++];
-                    }
-                    else
+                    scratch = TakeScratch(free[..freeCount], guest);
+                    bool isReplaced = IsReplaced(decoded.Instruction, access, guest);
+                    if (scratch < 0)
                     {
                         // Three operands in memory: another register serves for the length of the instruction.
                         parkedRegister = PickParked(decoded.Instruction);
                         scratch = parkedRegister;
                         _asm.StoreState(StateLayout.Park1, scratch);
+                        _asm.LoadState(scratch, StateLayout.Register(guest));
+                    }
+                    else
+                    {
+                        if (!isReplaced)
+                        {
+                            LoadHome(scratch, guest);
+                        }
+
+                        Hold(scratch, guest);
                     }
 
                     if (scratch == Gpr.T1)
                     {
                         _deltaInT1 = NoDelta;
-                    }
-
-                    if (!IsReplaced(decoded.Instruction, access, guest))
-                    {
-                        _asm.LoadState(scratch, StateLayout.Register(guest));
                     }
                 }
 
@@ -206,7 +210,17 @@ internal sealed unsafe partial class BlockEmitter
                 }
                 else if (IsSpecial(register) && IsInMemory(GuestNumber(register)))
                 {
-                    _asm.StoreState(StateLayout.Register(GuestNumber(register)), scratchOf[GuestNumber(register) - Gpr.R9]);
+                    int guest = GuestNumber(register);
+                    int scratch = scratchOf[guest - Gpr.R9];
+                    _asm.StoreState(StateLayout.Register(guest), scratch);
+                    if (scratch == parkedRegister)
+                    {
+                        HoldNothing();
+                    }
+                    else
+                    {
+                        HoldOnly(scratch, guest);
+                    }
                 }
             }
         }
@@ -217,10 +231,31 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
+    // One of the free scratch registers, and no longer free: the one that holds a guest register already, or the first.
+    private int TakeScratch(Span<int> free, int guest)
+    {
+        int holder = _heldInT0 == guest ? Gpr.T0 : _heldInT1 == guest ? Gpr.T1 : -1;
+        int at = holder < 0 ? -1 : free.IndexOf(holder);
+        for (int i = 0; at < 0 && i < free.Length; i++)
+        {
+            at = free[i] >= 0 ? i : -1;
+        }
+
+        if (at < 0)
+        {
+            return -1;
+        }
+
+        int taken = free[at];
+        free[at] = -1;
+        return taken;
+    }
+
     // Out of line: the operation on the bounced copy. Reached instead of the resume point when managed code says so.
     private void EmitBounced(in BouncedOperation bounced)
     {
         _flagsParked = bounced.FlagsParked;
+        HoldNothing();
         EmitOperation(bounced.Decoded, bounced.Access, new HostOperand(Gpr.T0, -1, 0), hasMemory: true, bounced.HighByte);
         _asm.Call(_stubs.Callback(CallbackKind.BounceFinish));
         _asm.Jump(bounced.Resume);

@@ -46,12 +46,28 @@ internal sealed unsafe partial class BlockEmitter
     {
         if (IsInMemory(guest))
         {
-            _asm.LoadState(scratch, StateLayout.Register(guest));
+            LoadHome(scratch, guest);
         }
         else
         {
             _asm.MoveRegister(scratch, HostOf(guest));
         }
+    }
+
+    // A guest register that lives in memory, unless a scratch register still has it.
+    private void LoadHome(int scratch, int guest)
+    {
+        int holder = _heldInT0 == guest ? Gpr.T0 : _heldInT1 == guest ? Gpr.T1 : -1;
+        if (holder < 0)
+        {
+            _asm.LoadState(scratch, StateLayout.Register(guest));
+        }
+        else if (holder != scratch)
+        {
+            _asm.MoveRegister(scratch, holder);
+        }
+
+        Lose(scratch);
     }
 
     // T0 := rsp + low - window page ; must leave room for the group, else managed code finds the page.
@@ -434,7 +450,7 @@ internal sealed unsafe partial class BlockEmitter
             hostBase = HostOf(baseRegister);
             if (IsInMemory(baseRegister))
             {
-                _asm.LoadState(Gpr.T0, StateLayout.Register(baseRegister));
+                LoadHome(Gpr.T0, baseRegister);
                 hostBase = Gpr.T0;
             }
         }
@@ -446,7 +462,7 @@ internal sealed unsafe partial class BlockEmitter
             if (IsInMemory(index))
             {
                 _deltaInT1 = NoDelta;
-                _asm.LoadState(Gpr.T1, StateLayout.Register(index));
+                LoadHome(Gpr.T1, index);
                 hostIndex = Gpr.T1;
             }
         }
@@ -493,6 +509,11 @@ internal sealed unsafe partial class BlockEmitter
         plain.SegmentPrefix = Register.None;
         EmitAddress(plain);
         StoreGuest(destination, size, Gpr.T0);
+        HoldNothing();
+        if (IsInMemory(destination) && size >= 4)
+        {
+            Hold(Gpr.T0, destination);
+        }
     }
 
     // Guest register := scratch, with the rules of 16, 32 and 64-bit writes. Flags are kept.

@@ -42,6 +42,11 @@ internal sealed unsafe partial class BlockEmitter
     private const int NoDelta = -1;
     private const int OfStack = -2;
     private int _deltaInT1;
+
+    // The guest register in memory whose value a scratch register has too, or NotHeld.
+    private const int NotHeld = -1;
+    private int _heldInT0;
+    private int _heldInT1;
     private int _index;
     private byte* _guestBytes;
     private byte* _guestBytesSecond;
@@ -110,6 +115,7 @@ internal sealed unsafe partial class BlockEmitter
         _bounced.Clear();
         _flagsParked = false;
         _deltaInT1 = NoDelta;
+        HoldNothing();
         _guestBytes = bytes;
         _guestBytesFirstLength = firstLength;
         _guestBytesSecond = secondBytes;
@@ -253,6 +259,14 @@ internal sealed unsafe partial class BlockEmitter
         if (decoded.StackGroup >= 0 && _groups[decoded.StackGroup].FirstInstruction == index)
         {
             EmitStackCheck(decoded, _groups[decoded.StackGroup]);
+            HoldNothing();
+        }
+
+        // The others use the scratch registers freely.
+        bool holds = decoded.Handling is Handling.Copy or Handling.ConditionalJump or Handling.Lea or Handling.Nothing;
+        if (!holds)
+        {
+            HoldNothing();
         }
 
         switch (decoded.Handling)
@@ -328,6 +342,11 @@ internal sealed unsafe partial class BlockEmitter
                 EmitLeaving(decoded.Instruction.IP, CallbackKind.Raise, GuestException.InvalidOpcode);
                 break;
         }
+
+        if (!holds)
+        {
+            HoldNothing();
+        }
     }
 
     // State.Rip := rip ; Argument := argument ; jmp callback
@@ -401,6 +420,7 @@ internal sealed unsafe partial class BlockEmitter
         if (!_flagsParked)
         {
             _asm.ParkFlags(scratch);
+            Lose(scratch);
             _deltaInT1 = scratch == Gpr.T1 ? NoDelta : _deltaInT1;
             _flagsParked = true;
         }
@@ -412,7 +432,33 @@ internal sealed unsafe partial class BlockEmitter
         if (_flagsParked)
         {
             _asm.UnparkFlags(scratch);
+            Lose(scratch);
             _flagsParked = false;
+        }
+    }
+
+    private void HoldNothing()
+    {
+        _heldInT0 = NotHeld;
+        _heldInT1 = NotHeld;
+    }
+
+    private void Hold(int scratch, int guest) => (scratch == Gpr.T0 ? ref _heldInT0 : ref _heldInT1) = guest;
+
+    // A guest register has changed, and a scratch register has its new value.
+    private void HoldOnly(int scratch, int guest)
+    {
+        _heldInT0 = _heldInT0 == guest ? NotHeld : _heldInT0;
+        _heldInT1 = _heldInT1 == guest ? NotHeld : _heldInT1;
+        Hold(scratch, guest);
+    }
+
+    // A scratch register gets another value.
+    private void Lose(int scratch)
+    {
+        if (scratch >= 0)
+        {
+            Hold(scratch, NotHeld);
         }
     }
 

@@ -190,6 +190,24 @@ public sealed class BlockBackendTests : IDisposable
     }
 
     [Fact]
+    public void Write_LargeAndQuick_IsDoneByWhoNotifiesAndTriedWithThreads()
+    {
+        _disk.AreWritesQuick = true;
+        BlockFrontend guest = Connect();
+        byte[][] segments = [.. Enumerable.Range(0, 64).Select(i => Segment(i))];
+        int notifier = Environment.CurrentManagedThreadId;
+
+        Assert.True(SpinWait.SpinUntil(
+            () =>
+            {
+                Assert.Equal(BlockFrontend.Okay, guest.Do(guest.InPage(BlockFrontend.Write, 8, 60, segments)));
+                return _disk.Writers.Contains(notifier) && _disk.Writers.Any(writer => writer != notifier);
+            },
+            TimeSpan.FromSeconds(20)));
+        Assert.Equal(_disk.Content[4096..8192], Sectors(0));
+    }
+
+    [Fact]
     public void Write_QuickThatFails_IsAnError()
     {
         _disk.AreWritesQuick = true;
