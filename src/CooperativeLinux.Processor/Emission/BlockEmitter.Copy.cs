@@ -231,26 +231,6 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
-    // One of the free scratch registers, and no longer free: the one that holds a guest register already, or the first.
-    private int TakeScratch(Span<int> free, int guest)
-    {
-        int holder = _heldInT0 == guest ? Gpr.T0 : _heldInT1 == guest ? Gpr.T1 : -1;
-        int at = holder < 0 ? -1 : free.IndexOf(holder);
-        for (int i = 0; at < 0 && i < free.Length; i++)
-        {
-            at = free[i] >= 0 ? i : -1;
-        }
-
-        if (at < 0)
-        {
-            return -1;
-        }
-
-        int taken = free[at];
-        free[at] = -1;
-        return taken;
-    }
-
     // Out of line: the operation on the bounced copy. Reached instead of the resume point when managed code says so.
     private void EmitBounced(in BouncedOperation bounced)
     {

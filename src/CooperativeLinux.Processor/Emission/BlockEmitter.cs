@@ -36,17 +36,6 @@ internal sealed unsafe partial class BlockEmitter
     private CodeRegion _region = null!;
     private InlineTlb? _inline;
     private bool _isMovable;
-    private bool _flagsParked;
-
-    // Whose distance from guest to host address T1 holds: a base group's number, or one of these.
-    private const int NoDelta = -1;
-    private const int OfStack = -2;
-    private int _deltaInT1;
-
-    // The guest register in memory whose value a scratch register has too, or NotHeld.
-    private const int NotHeld = -1;
-    private int _heldInT0;
-    private int _heldInT1;
     private int _index;
     private byte* _guestBytes;
     private byte* _guestBytesSecond;
@@ -59,20 +48,6 @@ internal sealed unsafe partial class BlockEmitter
         _stubs = stubs;
         _cache = cache;
         _encoder = Encoder.Create(64, _encoded);
-    }
-
-    private enum ColdKind
-    {
-        Access,
-        Inline,
-        Group,
-        InlineGroup,
-        StackWindow,
-        StackWindowKeepingFlags,
-        Link,
-        Branch,
-        Poll,
-        PageCheck,
     }
 
     private bool IsUser => _block.Key.User;
@@ -414,54 +389,6 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
-    /// <param name="scratch">A scratch register that may be lost, or -1.</param>
-    private void Park(int scratch = Gpr.T1)
-    {
-        if (!_flagsParked)
-        {
-            _asm.ParkFlags(scratch);
-            Lose(scratch);
-            _deltaInT1 = scratch == Gpr.T1 ? NoDelta : _deltaInT1;
-            _flagsParked = true;
-        }
-    }
-
-    /// <inheritdoc cref="Park"/>
-    private void Unpark(int scratch)
-    {
-        if (_flagsParked)
-        {
-            _asm.UnparkFlags(scratch);
-            Lose(scratch);
-            _flagsParked = false;
-        }
-    }
-
-    private void HoldNothing()
-    {
-        _heldInT0 = NotHeld;
-        _heldInT1 = NotHeld;
-    }
-
-    private void Hold(int scratch, int guest) => (scratch == Gpr.T0 ? ref _heldInT0 : ref _heldInT1) = guest;
-
-    // A guest register has changed, and a scratch register has its new value.
-    private void HoldOnly(int scratch, int guest)
-    {
-        _heldInT0 = _heldInT0 == guest ? NotHeld : _heldInT0;
-        _heldInT1 = _heldInT1 == guest ? NotHeld : _heldInT1;
-        Hold(scratch, guest);
-    }
-
-    // A scratch register gets another value.
-    private void Lose(int scratch)
-    {
-        if (scratch >= 0)
-        {
-            Hold(scratch, NotHeld);
-        }
-    }
-
     private void RecordFaultPoint(int hostOffset, in Instruction instruction, byte parkedRegister = 255) =>
         _region.FaultPoints.Add(new FaultPoint(hostOffset, (ushort)(instruction.IP - _block.Key.Virtual), _flagsParked, parkedRegister));
 
@@ -483,129 +410,6 @@ internal sealed unsafe partial class BlockEmitter
         });
         return _region.Sites.Count - 1;
     }
-
-    private void EmitColdPaths()
-    {
-        // Some add one: the list grows.
-        for (int i = 0; i < _cold.Count; i++)
-        {
-            ColdPath cold = _cold[i];
-            int start = _asm.Position;
-            _asm.PatchRelative(cold.Patch, start);
-            switch (cold.Kind)
-            {
-                case ColdKind.Access:
-                    // T1 still points to the entry whose page address was subtracted from T0.
-                    _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
-                    StoreArgument(cold.Site, FixupKind.Site);
-                    AccessSite site = _region.Sites[cold.Site];
-                    _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
-                    EmitBackFromAccess(cold);
-                    break;
-                case ColdKind.Inline:
-                    EmitInlineMiss(cold);
-                    EmitBackFromAccess(cold);
-                    break;
-                case ColdKind.Group:
-                    EmitGroupMiss(cold);
-                    break;
-                case ColdKind.InlineGroup:
-                    EmitInlineGroupMiss(cold);
-                    break;
-                case ColdKind.StackWindow:
-                    EmitStackMiss(cold.Site);
-                    _asm.Jump(cold.Resume);
-                    EmitPlainExit(_region.Sites[cold.Site]);
-                    break;
-                case ColdKind.StackWindowKeepingFlags:
-                    _asm.ParkFlags();
-                    _asm.Lea(Gpr.T0, Gpr.GuestRsp, cold.Number);
-                    _asm.AluState(Alu.Add, Gpr.T0, StackNegative);
-                    EmitStackMiss(cold.Site);
-                    int moved = _asm.Jump(0);
-                    EmitPlainExit(_region.Sites[cold.Site]);
-                    _asm.PatchRelative(moved, _asm.Position);
-                    _asm.UnparkFlags();
-                    _asm.Jump(cold.Resume);
-                    break;
-                case ColdKind.Branch:
-                    Stubs.EmitBranch(_asm);
-                    break;
-                case ColdKind.Link:
-                    StoreArgument(cold.Site, FixupKind.Exit);
-                    _asm.Jump(_stubs.Callback(CallbackKind.Link));
-                    _region.Exits[cold.Site].Cold = start;
-                    break;
-                default:
-                    EmitMoveAddress(Gpr.T0, _block.Key.Virtual);
-                    _asm.StoreState(StateLayout.Rip, Gpr.T0);
-                    _asm.Jump(_stubs.Callback(cold.Kind == ColdKind.Poll ? CallbackKind.Poll : CallbackKind.PageCheck));
-                    break;
-            }
-        }
-    }
-
-    private void EmitStackMiss(int site)
-    {
-        StoreArgument(site, FixupKind.Site);
-        _asm.MoveImmediate(Gpr.T1, (uint)(4096 - _region.Sites[site].Size));
-        _asm.Call(_stubs.StackWindow(IsUser));
-    }
-
-    // T1 is the distance from the guest address in T0. Behind a jump is the way on with a copy.
-    private void EmitBackFromAccess(in ColdPath cold)
-    {
-        if (cold.Number >= 0)
-        {
-            int plain = _asm.Jump(cold.Resume);
-            EmitHostAddress();
-            EmitBounced(_bounced[cold.Number]);
-            if (!cold.WantsPointer)
-            {
-                return;
-            }
-
-            _asm.PatchRelative(plain, _asm.Position);
-        }
-
-        if (cold.WantsPointer)
-        {
-            EmitHostAddress();
-        }
-
-        _asm.Jump(cold.Resume);
-    }
-
-    private void EmitHostAddress() => _asm.Memory(0x8D, Gpr.T0, Gpr.T0, Gpr.T1, 1, 0, wide: true);
-
-    // T1 points to the entry whose page address was subtracted from T0.
-    //   add t0,[t1] ; call stub ; jmp resume ; plain: ...
-    private void EmitGroupMiss(in ColdPath cold)
-    {
-        AccessSite site = _region.Sites[cold.Site];
-        _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
-        StoreArgument(cold.Site, FixupKind.Site);
-        _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
-        EmitBackFromGroup(cold);
-    }
-
-    private void EmitBackFromGroup(in ColdPath cold)
-    {
-        _asm.Jump(cold.Resume);
-        EmitPlainExit(_region.Sites[cold.Site]);
-    }
-
-    // What the block wants to access together does not lie in one page: the same instruction goes on in a block that looks at each
-    // access by itself.
-    private void EmitPlainExit(in AccessSite site)
-    {
-        _flagsParked = site.FlagsParked;
-        Unpark(Gpr.T0);
-        AddExit(site.Rip, _asm.Jump(0), BlockVariant.NoStackWindow);
-    }
-
-    /// <param name="WantsPointer">The operand's host address is wanted in T0.</param>
-    private readonly record struct ColdPath(ColdKind Kind, int Patch, int Site, int Resume, int Number, bool WantsPointer = false);
 
     /// <summary>Takes the encoder's bytes.</summary>
     private sealed class EmissionBuffer : CodeWriter
