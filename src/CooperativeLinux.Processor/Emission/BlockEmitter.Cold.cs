@@ -35,7 +35,7 @@ internal sealed unsafe partial class BlockEmitter
                     _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
                     StoreArgument(cold.Site, FixupKind.Site);
                     AccessSite site = _region.Sites[cold.Site];
-                    _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
+                    _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size, group: false));
                     EmitBackFromAccess(cold);
                     break;
                 case ColdKind.Inline:
@@ -121,7 +121,7 @@ internal sealed unsafe partial class BlockEmitter
         AccessSite site = _region.Sites[cold.Site];
         _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
         StoreArgument(cold.Site, FixupKind.Site);
-        _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size));
+        _asm.Call(_stubs.Access(ArrayFor(site.Write), site.Size, group: true));
         EmitBackFromGroup(cold);
     }
 

@@ -65,7 +65,7 @@ internal sealed unsafe partial class BlockEmitter
         AccessSite site = _region.Sites[cold.Site];
         _asm.State(0x8D, Gpr.T1, StateLayout.InlinePage(site.Entry));
         StoreArgument(cold.Site, FixupKind.Site);
-        _asm.Call(_stubs.InlineAccess(ArrayFor(site.Write), site.Size));
+        _asm.Call(_stubs.InlineAccess(ArrayFor(site.Write), site.Size, site.IsGroup));
     }
 
     private void EmitInlineGroupMiss(in ColdPath cold)

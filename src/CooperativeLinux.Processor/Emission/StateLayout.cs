@@ -54,6 +54,7 @@ internal static class StateLayout
     public static readonly int PageSlots = Engine(nameof(EngineState.PageSlots));
     public static readonly int Callbacks = Engine(nameof(EngineState.Callbacks));
     public static readonly int StringTarget = Engine(nameof(EngineState.StringTarget));
+    public static readonly int Bounce = Engine(nameof(EngineState.Bounce));
     public static readonly int FpuImage = Engine(nameof(EngineState.FpuImage));
 
     /// <summary>Offset of the distance from guest to host address of a base group.</summary>

@@ -19,6 +19,9 @@ internal sealed unsafe partial class Stubs
 
     private const int VectorRegisters = 16;
 
+    /// <summary>Largest operand over a page border that is copied here; as much from either page.</summary>
+    private const int LargestCopied = 64;
+
     // Second-TLB stubs: for accesses of 1, 2, 4 … 512 bytes.
     private const int AccessSizes = 10;
     private static readonly int[] s_memoryHomed = [Gpr.R9, Gpr.R10, Gpr.R11];
@@ -26,7 +29,9 @@ internal sealed unsafe partial class Stubs
     private readonly Assembler _asm;
     private readonly bool _windows;
     private readonly int[] _access = new int[4 * AccessSizes];
+    private readonly int[] _groupAccess = new int[4 * AccessSizes];
     private readonly int[] _inlineAccess = new int[4 * AccessSizes];
+    private readonly int[] _inlineGroupAccess = new int[4 * AccessSizes];
     private readonly int[] _stackWindows = new int[2];
     private readonly int[] _callbacks = new int[(int)CallbackKind.Count];
 
@@ -45,10 +50,13 @@ internal sealed unsafe partial class Stubs
         {
             for (int size = 0; size < AccessSizes; size++)
             {
-                _access[(array * AccessSizes) + size] = EmitAccess(array, 1 << size, inline: false);
+                int index = (array * AccessSizes) + size;
+                _access[index] = EmitAccess(array, 1 << size, inline: false, group: false);
+                _groupAccess[index] = EmitAccess(array, 1 << size, inline: false, group: true);
                 if ((TlbArray)array is TlbArray.UserRead or TlbArray.UserWrite)
                 {
-                    _inlineAccess[(array * AccessSizes) + size] = EmitAccess(array, 1 << size, inline: true);
+                    _inlineAccess[index] = EmitAccess(array, 1 << size, inline: true, group: false);
+                    _inlineGroupAccess[index] = EmitAccess(array, 1 << size, inline: true, group: true);
                 }
             }
         }
@@ -93,11 +101,11 @@ internal sealed unsafe partial class Stubs
     public int Callback(CallbackKind kind) => _callbacks[(int)kind];
 
     /// <summary>Offset of the stub that serves a TLB miss: called with the address in T0, the missed entry in T1, the site in Argument and
-    /// no flags worth keeping; returns the distance to the host address in T1.</summary>
-    public int Access(TlbArray array, int size) => Access(_access, array, size);
+    /// no flags worth keeping; returns the distance to the host address in T1. Of the bytes of a group, no copy is made where they cross a page.</summary>
+    public int Access(TlbArray array, int size, bool group) => Access(group ? _groupAccess : _access, array, size);
 
     /// <summary>Offset of the same for an entry of the inline TLB: its page address is where T1 points to. User arrays only.</summary>
-    public int InlineAccess(TlbArray array, int size) => Access(_inlineAccess, array, size);
+    public int InlineAccess(TlbArray array, int size, bool group) => Access(group ? _inlineGroupAccess : _inlineAccess, array, size);
 
     private int Access(int[] stubs, TlbArray array, int size)
     {
@@ -319,8 +327,9 @@ internal sealed unsafe partial class Stubs
     }
 
     // Looks into the second TLB, and asks managed code if it does not know either, or if the operand crosses a page.
-    private int EmitAccess(int array, int size, bool inline)
+    private int EmitAccess(int array, int size, bool inline, bool group)
     {
+        bool copies = !group && size is > 1 and <= LargestCopied && (TlbArray)array is TlbArray.KernelRead or TlbArray.UserRead;
         int start = _asm.Position;
         _asm.StoreState(StateLayout.Park0, Gpr.Rax);
         _asm.StoreState(StateLayout.Park2, Gpr.Rcx);
@@ -345,10 +354,48 @@ internal sealed unsafe partial class Stubs
         _asm.Return();
 
         _asm.PatchRelative(crossing, _asm.Position);
+        (int First, int Second) unknown = copies ? EmitBorderCopy((TlbArray)array, size) : default;
+        if (copies)
+        {
+            _asm.PatchRelative(unknown.First, _asm.Position);
+            _asm.PatchRelative(unknown.Second, _asm.Position);
+        }
+
         _asm.PatchRelative(miss, _asm.Position);
         EmitRestoreScratch();
         _asm.Jump(Callback(CallbackKind.Access));
         return start;
+    }
+
+    // An operand over a page border that is only read: T1 := distance to a copy of what is around the border, if the second TLB knows both
+    // pages. Returns the branches for when it does not.
+    private (int First, int Second) EmitBorderCopy(TlbArray array, int size)
+    {
+        EmitSecondLookup(array);
+        int first = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        _asm.Load(Gpr.T1, Gpr.Rcx, 8);
+        _asm.Lea(Gpr.T0, Gpr.T0, size - 1);
+        EmitSecondLookup(array);
+        _asm.Lea(Gpr.T0, Gpr.T0, 1 - size);
+        int second = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
+        for (int offset = 0; offset < LargestCopied; offset += sizeof(ulong))
+        {
+            _asm.Load(Gpr.Rax, Gpr.T1, PageBytes - LargestCopied + offset);
+            _asm.StoreState(StateLayout.Bounce + offset, Gpr.Rax);
+            _asm.Load(Gpr.Rax, Gpr.Rcx, offset);
+            _asm.StoreState(StateLayout.Bounce + LargestCopied + offset, Gpr.Rax);
+        }
+
+        // The copy keeps the operand's alignment, since the buffer has that of the largest.
+        _asm.MoveRegister(Gpr.Rcx, Gpr.T0);
+        _asm.AluImmediate(Alu.And, Gpr.Rcx, -PageBytes);
+        _asm.State(0x8D, Gpr.T1, StateLayout.Bounce); // lea t1,[bounce]
+        _asm.AluImmediate(Alu.Sub, Gpr.T1, PageBytes - LargestCopied);
+        _asm.RegisterForm(0x2B, Gpr.T1, Gpr.Rcx, wide: true);
+        EmitRestoreScratch();
+        _asm.Return();
+        return (first, second);
     }
 
     // T0 = guest target. The pair stack is emptied; its base entry is still there.

@@ -15,6 +15,7 @@ internal sealed partial class BlockVerifier
     //                The stubs for a kind and a size, which come before it: T1 is the entry that T0 selects in an array of that
     //                kind, or points to an entry of the inline TLB, which they fill; T1: as before, or distance for so many bytes
     //                with the rights of the kind.
+    //                Of what is only read it may be the distance to a copy.
     //                If the site is of a group, execution may go on behind the jump that follows, without any of that.
     //                If the site can bounce, execution may go on behind the jump that follows; T1: distance to a copy then.
     //   StackWindow  A stub in front of it. T0: offset in the window, T1: page size - the site's bytes -> T0: guest data. The site's
@@ -167,17 +168,20 @@ internal sealed partial class BlockVerifier
         {
             for (int size = 1; size <= MaxAccessBytes; size *= 2)
             {
-                int offset = stubs.Access(array, size);
                 bool user = array is TlbArray.UserRead or TlbArray.UserWrite;
                 bool write = array is TlbArray.KernelWrite or TlbArray.UserWrite;
-                if (offset != stubs.Callback(CallbackKind.Access))
+                foreach (bool group in (ReadOnlySpan<bool>)[false, true])
                 {
-                    found.Add(offset, new AccessStub(size, write, user, Inline: false));
-                }
+                    int offset = stubs.Access(array, size, group);
+                    if (offset != stubs.Callback(CallbackKind.Access))
+                    {
+                        found.Add(offset, new AccessStub(size, write, user, Inline: false));
+                    }
 
-                if (user && stubs.InlineAccess(array, size) is int inline && inline != stubs.Callback(CallbackKind.Access))
-                {
-                    found.Add(inline, new AccessStub(size, write, user, Inline: true));
+                    if (user && stubs.InlineAccess(array, size, group) is int inline && inline != stubs.Callback(CallbackKind.Access))
+                    {
+                        found.Add(inline, new AccessStub(size, write, user, Inline: true));
+                    }
                 }
             }
         }

@@ -155,7 +155,7 @@ internal sealed class Mutator
         {
             for (int size = 1; size <= 32; size *= 2)
             {
-                all.Add((array, size, stubs.Access(array, size)));
+                all.Add((array, size, stubs.Access(array, size, group: false)));
             }
         }
 
@@ -189,7 +189,7 @@ internal sealed class Mutator
     {
         Stubs stubs = _machine.Cpu.Stubs;
         return offset == stubs.Callback(CallbackKind.Access)
-            || Enum.GetValues<TlbArray>().Any(array => Enumerable.Range(0, 6).Any(log => stubs.Access(array, 1 << log) == offset));
+            || Enum.GetValues<TlbArray>().Any(array => Enumerable.Range(0, 6).Any(log => stubs.Access(array, 1 << log, group: false) == offset || stubs.Access(array, 1 << log, group: true) == offset));
     }
 
     private bool IsStackStub(int offset) => offset == _machine.Cpu.Stubs.StackWindow(user: false) || offset == _machine.Cpu.Stubs.StackWindow(user: true);
