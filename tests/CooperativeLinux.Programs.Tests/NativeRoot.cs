@@ -36,7 +36,7 @@ internal sealed class NativeRoot : IDisposable
     /// <returns>The exit status and all that was printed.</returns>
     public (int Status, string Output) Run(string command, TimeSpan limit)
     {
-        string script = "mkdir -p \"$1/dev\" \"$1/proc\" \"$1/tmp\" && mount --rbind /dev \"$1/dev\" && mount -t proc proc \"$1/proc\" && mount -t tmpfs tmp \"$1/tmp\" && exec chroot \"$1\" /bin/sh -c \"$2\"";
+        string script = "mkdir -p \"$1/dev\" \"$1/proc\" \"$1/tmp\" && mount --rbind /dev \"$1/dev\" && mount -t proc proc \"$1/proc\" && mount -t tmpfs tmp \"$1/tmp\" && PATH=$PATH:/usr/sbin:/sbin && exec chroot \"$1\" /bin/sh -c \"$2\"";
         return HostProcess.Run(
             "unshare", [.. Isolation, "sh", "-c", script, "sh", _folder, command], limit);
     }

@@ -49,6 +49,21 @@ public sealed class ShareOwnerTests : IDisposable
         Assert.DoesNotContain("colinux", ListOnHost("file"), StringComparison.Ordinal);
     }
 
+    // What the host's user may not write: for root there is no such thing.
+    [Fact]
+    public void Map_OwnerOfReadOnlyFile_IsNotedAndPermissionsStay()
+    {
+        using ShareClient client = new(_folder.Path);
+        uint fid = client.Create("file", permissions: 0b100_100_100);
+        Errno error = client.SetAttributes(fid, User | Group, user: 1000, group: 2000);
+        Assert.SkipWhen(
+            error == Errno.EPERM && client.SetAttributes(client.Create("writable"), User, user: 1000) == Errno.EPERM, "The file system has no extended attributes.");
+
+        Assert.Equal(Errno.None, error);
+        Assert.Equal((0x8124u, 1000u, 2000u, 0ul), client.Stat(fid));
+        Assert.Equal(0x124u, _folder.PermissionsOf("file"));
+    }
+
     [Fact]
     public void Map_SetIdFileMadeByTheGuest_HasNoPowerOnTheHost()
     {

@@ -91,13 +91,32 @@ internal sealed class MappedOwners(HostFolder folder) : OwnerMapping
         Errno error;
         if (note == Plain(status))
         {
-            error = node.RemoveExtendedAttribute(NoteName);
+            error = WhileWritable(node, status, () => node.RemoveExtendedAttribute(NoteName));
             return error is Errno.ENODATA or Errno.EOPNOTSUPP ? Errno.None : error;
         }
 
         string text = string.Create(CultureInfo.InvariantCulture, $"{note.User}:{note.Group}:{Convert.ToString(note.Bits, 8)}");
-        error = status.IsRegular || status.IsDirectory ? node.SetExtendedAttribute(NoteName, Encoding.ASCII.GetBytes(text), 0) : Errno.EPERM;
+        error = status.IsRegular || status.IsDirectory
+            ? WhileWritable(node, status, () => node.SetExtendedAttribute(NoteName, Encoding.ASCII.GetBytes(text), 0))
+            : Errno.EPERM;
         return error is Errno.EOPNOTSUPP or Errno.EACCES ? Errno.EPERM : error;
+    }
+
+    // An attribute can only be changed by who may write the file. Its owner may give himself that right, for a moment.
+    private Errno WhileWritable(HostNode node, in FileStatus status, Func<Errno> change)
+    {
+        const uint OwnerWrites = 0x80;
+        Errno error = change();
+        uint permissions = status.Mode & FileStatus.PermissionMask;
+        if (error is not (Errno.EACCES or Errno.EPERM) || status.User != folder.HostUser || (permissions & OwnerWrites) != 0
+            || node.SetPermissions(permissions | OwnerWrites) != Errno.None)
+        {
+            return error;
+        }
+
+        error = change();
+        Errno restored = node.SetPermissions(permissions);
+        return error != Errno.None ? error : restored;
     }
 
     private readonly record struct Note(uint User, uint Group, uint Bits);
