@@ -15,6 +15,10 @@ export WINEDEBUG=-all DOTNET_EnableWriteXorExecute=0
 # Wine takes names of files in the locale's characters: in others than UTF-8 most names cannot be.
 export LC_ALL=C.UTF-8
 
+# For tests of what Wine lets only root do.
+COLINUX_TEST_WINE_UID=$(id -u)
+export COLINUX_TEST_WINE_UID
+
 # Wine 8 puts libraries and memory below 2 GiB, where Windows has them near the top, and the runtime's compiler then leaves nearly all code
 # unoptimised (docs/windows.md). This range Wine leaves free; it is made for programs without relocations.
 export WINEPRELOADRESERVE="${WINEPRELOADRESERVE-110000-7fff0000}"

@@ -68,6 +68,9 @@ public sealed class WindowsFolderTests : IDisposable
     [Fact(SkipUnless = nameof(IsWindows), Skip = Reason)]
     public void Permissions_OnlyWritable_AndOwnersAreRoot()
     {
+        Assert.SkipUnless(
+            Environment.GetEnvironmentVariable("COLINUX_TEST_WINE_UID") is null or "0",
+            "To change attributes Wine opens a file for writing, which only root may where they say read-only.");
         uint fid = _client.Create("file");
         Assert.Equal((0x81EDu, 0u, 0u, 0ul), _client.Stat(fid));
         Assert.Equal(Errno.None, _client.SetAttributes(fid, 1, mode: 0b100_100_100));

@@ -291,7 +291,7 @@ public sealed class UserNetworkTests
     }
 
     [Fact]
-    public void Forward_ToAClosedPort_IsClosed()
+    public void Forward_ToAClosedPort_ResetsItsClient()
     {
         using UserNetwork network = Create(options => options with { Forwards = [new PortForward(true, new IPEndPoint(IPAddress.Loopback, 0), 22)] });
         TestGuest guest = new(network);
