@@ -74,7 +74,7 @@ internal sealed class BaseGroups
             }
 
             InstructionInfo info = _infos.GetInfo(decoded.Instruction);
-            bool parks = ParksRegister(decoded.Instruction);
+            bool parks = ScratchesFor(decoded.Instruction) > 1;
             int operand = MemoryOperand(decoded);
             if (operand >= 0 && !parks)
             {
@@ -142,10 +142,11 @@ internal sealed class BaseGroups
     private static bool KeepsGroups(Handling handling) => handling is Handling.Copy or Handling.Lea or Handling.Nothing or Handling.Push or Handling.Pop
         or Handling.ConditionalJump;
 
-    // Whether the emitter has too few scratch registers for the instruction.
-    private static bool ParksRegister(in Instruction instruction)
+    /// <summary>Scratch registers that the emitter needs for an instruction's register operands; of more than one, beside a memory operand,
+    /// another register has to make room.</summary>
+    public static int ScratchesFor(in Instruction instruction)
     {
-        int inMemory = 0;
+        int count = 0;
         for (int i = 0; i < instruction.OpCount; i++)
         {
             if (instruction.GetOpKind(i) != OpKind.Register)
@@ -156,16 +157,16 @@ internal sealed class BaseGroups
             Register register = instruction.GetOpRegister(i);
             if (register is Register.AH or Register.BH or Register.CH or Register.DH)
             {
-                return true;
+                return 2;
             }
 
             if (register.IsGPR() && register.GetFullRegister() is Register.R9 or Register.R10 or Register.R11)
             {
-                inMemory++;
+                count++;
             }
         }
 
-        return inMemory > 1;
+        return count;
     }
 
     private bool IsWorthwhile(Span<DecodedInstruction> instructions)

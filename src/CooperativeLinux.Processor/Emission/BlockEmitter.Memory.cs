@@ -22,7 +22,7 @@ internal sealed unsafe partial class BlockEmitter
         /// <summary>[T0+T1]: T0 is the guest address, and what is accessed waits for no sum of both.</summary>
         FromAddress,
 
-        /// <summary>The same, but the caller puts address and distance there.</summary>
+        /// <summary>The same, where the address is computed once more: that waits for nothing.</summary>
         Indexed,
 
         /// <summary>[base+T1+displacement]. T0 is free.</summary>
@@ -128,15 +128,7 @@ internal sealed unsafe partial class BlockEmitter
 
         EmitAddress(instruction, decoded.Handling == Handling.Pop ? instruction.StackPointerIncrement : 0);
         entry = TakeEntry(instruction.IP, write);
-        OperandForm form = EmitLookup(instruction.IP, size, write, UsesStackSegment(instruction), BankOf(instruction), entry, FormOf(decoded, entry >= 0));
-        if (form == OperandForm.Indexed)
-        {
-            // Computed once more, since it is in T0 no longer: that waits for nothing, the entry's page address would have to come from memory.
-            EmitRegisterAddress(instruction, 0);
-            _asm.Load(Gpr.T1, Gpr.T1, 8);
-            _cold[^1] = _cold[^1] with { Resume = _asm.Position };
-        }
-
+        OperandForm form = EmitLookup(instruction, size, write, UsesStackSegment(instruction), BankOf(instruction), entry, FormOf(decoded, entry >= 0));
         return form switch
         {
             OperandForm.Pointer => new HostOperand(Gpr.T0, -1, 0),
@@ -154,17 +146,7 @@ internal sealed unsafe partial class BlockEmitter
             return OperandForm.Pointer;
         }
 
-        // What the instruction needs of the scratch registers itself.
-        int scratches = 0;
-        for (int i = 0; i < instruction.OpCount; i++)
-        {
-            if (instruction.GetOpKind(i) == OpKind.Register)
-            {
-                Register register = instruction.GetOpRegister(i);
-                scratches += register is Register.AH or Register.BH or Register.CH or Register.DH ? 2 : register.IsGPR() && IsInMemory(GuestNumber(register)) ? 1 : 0;
-            }
-        }
-
+        int scratches = BaseGroups.ScratchesFor(instruction);
         if (!inline && scratches <= 1 && IsPlainBase(instruction))
         {
             return OperandForm.FromBase;
@@ -224,7 +206,7 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         _asm.Lea(Gpr.T0, Gpr.GuestRsp, offset);
-        return EmitPointer(decoded.Instruction.IP, size, write, stackSegment: true);
+        return EmitPointer(decoded.Instruction, size, write, stackSegment: true);
     }
 
     private void LoadStackDelta()
@@ -292,9 +274,9 @@ internal sealed unsafe partial class BlockEmitter
         }
     }
 
-    private HostOperand EmitPointer(ulong rip, int size, bool write, bool stackSegment = false)
+    private HostOperand EmitPointer(in Instruction instruction, int size, bool write, bool stackSegment = false)
     {
-        EmitLookup(rip, size, write, stackSegment, bank: 0, NoEntry, OperandForm.Pointer);
+        EmitLookup(instruction, size, write, stackSegment, bank: 0, NoEntry, OperandForm.Pointer);
         return new HostOperand(Gpr.T0, -1, 0);
     }
 
@@ -302,16 +284,16 @@ internal sealed unsafe partial class BlockEmitter
     //   mov t1d,t0d ; shr t1d,8 ; and t1d,index ; add t1,[tlb] ; sub t0,[t1] ; cmp t0,4096-size ; ja cold
     //   and then   Pointer: add t0,[t1] ; add t0,[t1+8]   FromAddress: add t0,[t1] ; mov t1,[t1+8]   FromBase: mov t1,[t1+8]
     //   Indexed: lea t0,[address] ; mov t1,[t1+8]
-    private OperandForm EmitLookup(ulong rip, int size, bool write, bool stackSegment, int bank, int entry, OperandForm form)
+    private OperandForm EmitLookup(in Instruction instruction, int size, bool write, bool stackSegment, int bank, int entry, OperandForm form)
     {
         _deltaInT1 = NoDelta;
         if (entry >= 0)
         {
-            EmitInlineLookup(rip, size, write, stackSegment, entry, form);
+            EmitInlineLookup(instruction.IP, size, write, stackSegment, entry, form);
             return form;
         }
 
-        int site = AddSite(rip, size, write, stack: false, stackSegment, bank);
+        int site = AddSite(instruction.IP, size, write, stack: false, stackSegment, bank);
         if (IsCareful)
         {
             StoreArgument(site, FixupKind.Site);
@@ -322,7 +304,11 @@ internal sealed unsafe partial class BlockEmitter
         // SANDBOX: T0 is within [0, 4096-size] of a page that the entry maps, or the access goes to managed code. An empty entry
         // matches no address that selects it.
         int patch = EmitMatch(size, write, bank);
-        if (form is OperandForm.Pointer or OperandForm.FromAddress)
+        if (form == OperandForm.Indexed)
+        {
+            EmitRegisterAddress(instruction, 0);
+        }
+        else if (form != OperandForm.FromBase)
         {
             _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 0, wide: true);
         }
@@ -331,7 +317,7 @@ internal sealed unsafe partial class BlockEmitter
         {
             _asm.Memory(0x03, Gpr.T0, Gpr.T1, -1, 1, 8, wide: true);
         }
-        else if (form != OperandForm.Indexed)
+        else
         {
             _asm.Load(Gpr.T1, Gpr.T1, 8);
         }

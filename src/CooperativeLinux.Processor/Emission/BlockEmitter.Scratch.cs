@@ -46,6 +46,8 @@ internal sealed unsafe partial class BlockEmitter
 
     private void Hold(int scratch, int guest) => (scratch == Gpr.T0 ? ref _heldInT0 : ref _heldInT1) = guest;
 
+    private int HolderOf(int guest) => _heldInT0 == guest ? Gpr.T0 : _heldInT1 == guest ? Gpr.T1 : -1;
+
     // A guest register has changed, and a scratch register has its new value.
     private void HoldOnly(int scratch, int guest)
     {
@@ -78,7 +80,7 @@ internal sealed unsafe partial class BlockEmitter
     // A guest register that lives in memory, unless a scratch register still has it.
     private void LoadHome(int scratch, int guest)
     {
-        int holder = _heldInT0 == guest ? Gpr.T0 : _heldInT1 == guest ? Gpr.T1 : -1;
+        int holder = HolderOf(guest);
         if (holder < 0)
         {
             _asm.LoadState(scratch, StateLayout.Register(guest));
@@ -94,7 +96,7 @@ internal sealed unsafe partial class BlockEmitter
     // One of the free scratch registers, and no longer free: the one that holds a guest register already, or the first.
     private int TakeScratch(Span<int> free, int guest)
     {
-        int holder = _heldInT0 == guest ? Gpr.T0 : _heldInT1 == guest ? Gpr.T1 : -1;
+        int holder = HolderOf(guest);
         int at = holder < 0 ? -1 : free.IndexOf(holder);
         for (int i = 0; at < 0 && i < free.Length; i++)
         {

@@ -101,7 +101,7 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         _asm.MoveRegister(Gpr.T0, Gpr.Rbp);
-        HostOperand slot = EmitPointer(decoded.Instruction.IP, 8, write: false, stackSegment: true);
+        HostOperand slot = EmitPointer(decoded.Instruction, 8, write: false, stackSegment: true);
         _asm.Lea(Gpr.GuestRsp, Gpr.Rbp, 8);
         _asm.Memory(0x8B, Gpr.Rbp, slot.Base, slot.Index, 1, slot.Displacement, wide: true);
     }
@@ -124,7 +124,7 @@ internal sealed unsafe partial class BlockEmitter
             _asm.Memory(0x8D, Gpr.T0, Gpr.T0, Gpr.T1, 1, 0, wide: true);
         }
 
-        HostOperand operand = EmitPointer(instruction.IP, 1, write: false);
+        HostOperand operand = EmitPointer(instruction, 1, write: false);
         _asm.Memory(0x8A, Gpr.Rax, operand.Base, operand.Index, 1, operand.Displacement, wide: false);
     }
 
@@ -167,7 +167,7 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         bool write = instruction.Mnemonic != Mnemonic.Bt;
-        HostOperand operand = EmitPointer(instruction.IP, size, write, UsesStackSegment(instruction));
+        HostOperand operand = EmitPointer(instruction, size, write, UsesStackSegment(instruction));
         LoadBitOffset(guest, size);
         _asm.AluImmediate(Alu.And, Gpr.T1, (size * 8) - 1, wide: false);
         if (decoded.LiveFlags != 0 || IsCareful)

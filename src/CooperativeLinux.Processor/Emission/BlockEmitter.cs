@@ -238,8 +238,7 @@ internal sealed unsafe partial class BlockEmitter
         }
 
         // The others use the scratch registers freely.
-        bool holds = decoded.Handling is Handling.Copy or Handling.ConditionalJump or Handling.Lea or Handling.Nothing;
-        if (!holds)
+        if (decoded.Handling is not (Handling.Copy or Handling.ConditionalJump or Handling.Lea or Handling.Nothing))
         {
             HoldNothing();
         }
@@ -316,11 +315,6 @@ internal sealed unsafe partial class BlockEmitter
             default:
                 EmitLeaving(decoded.Instruction.IP, CallbackKind.Raise, GuestException.InvalidOpcode);
                 break;
-        }
-
-        if (!holds)
-        {
-            HoldNothing();
         }
     }
 

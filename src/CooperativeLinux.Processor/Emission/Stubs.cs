@@ -51,12 +51,13 @@ internal sealed unsafe partial class Stubs
             for (int size = 0; size < AccessSizes; size++)
             {
                 int index = (array * AccessSizes) + size;
-                _access[index] = EmitAccess(array, 1 << size, inline: false, group: false);
-                _groupAccess[index] = EmitAccess(array, 1 << size, inline: false, group: true);
+                bool copies = size > 0 && 1 << size <= LargestCopied && (TlbArray)array is TlbArray.KernelRead or TlbArray.UserRead;
+                _access[index] = EmitAccess(array, 1 << size, inline: false, copies);
+                _groupAccess[index] = copies ? EmitAccess(array, 1 << size, inline: false, copies: false) : _access[index];
                 if ((TlbArray)array is TlbArray.UserRead or TlbArray.UserWrite)
                 {
-                    _inlineAccess[index] = EmitAccess(array, 1 << size, inline: true, group: false);
-                    _inlineGroupAccess[index] = EmitAccess(array, 1 << size, inline: true, group: true);
+                    _inlineAccess[index] = EmitAccess(array, 1 << size, inline: true, copies);
+                    _inlineGroupAccess[index] = copies ? EmitAccess(array, 1 << size, inline: true, copies: false) : _inlineAccess[index];
                 }
             }
         }
@@ -327,9 +328,9 @@ internal sealed unsafe partial class Stubs
     }
 
     // Looks into the second TLB, and asks managed code if it does not know either, or if the operand crosses a page.
-    private int EmitAccess(int array, int size, bool inline, bool group)
+    private int EmitAccess(int array, int size, bool inline, bool copies)
     {
-        bool copies = !group && size is > 1 and <= LargestCopied && (TlbArray)array is TlbArray.KernelRead or TlbArray.UserRead;
+        List<int> slow = [];
         int start = _asm.Position;
         _asm.StoreState(StateLayout.Park0, Gpr.Rax);
         _asm.StoreState(StateLayout.Park2, Gpr.Rcx);
@@ -338,7 +339,7 @@ internal sealed unsafe partial class Stubs
         _asm.AluImmediate(Alu.Cmp, Gpr.Rcx, 4096 - size, wide: false);
         int crossing = _asm.JumpIf(Condition.Above, _asm.Position);
         EmitSecondLookup((TlbArray)array);
-        int miss = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        slow.Add(_asm.JumpIf(Condition.NotEqual, _asm.Position));
         _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
         _asm.AluImmediate(Alu.And, Gpr.Rax, -4096);
         _asm.Store(Gpr.T1, 0, Gpr.Rax);
@@ -354,30 +355,32 @@ internal sealed unsafe partial class Stubs
         _asm.Return();
 
         _asm.PatchRelative(crossing, _asm.Position);
-        (int First, int Second) unknown = copies ? EmitBorderCopy((TlbArray)array, size) : default;
         if (copies)
         {
-            _asm.PatchRelative(unknown.First, _asm.Position);
-            _asm.PatchRelative(unknown.Second, _asm.Position);
+            EmitBorderCopy((TlbArray)array, size, slow);
         }
 
-        _asm.PatchRelative(miss, _asm.Position);
+        foreach (int jump in slow)
+        {
+            _asm.PatchRelative(jump, _asm.Position);
+        }
+
         EmitRestoreScratch();
         _asm.Jump(Callback(CallbackKind.Access));
         return start;
     }
 
     // An operand over a page border that is only read: T1 := distance to a copy of what is around the border, if the second TLB knows both
-    // pages. Returns the branches for when it does not.
-    private (int First, int Second) EmitBorderCopy(TlbArray array, int size)
+    // pages.
+    private void EmitBorderCopy(TlbArray array, int size, List<int> slow)
     {
         EmitSecondLookup(array);
-        int first = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        slow.Add(_asm.JumpIf(Condition.NotEqual, _asm.Position));
         _asm.Load(Gpr.T1, Gpr.Rcx, 8);
         _asm.Lea(Gpr.T0, Gpr.T0, size - 1);
         EmitSecondLookup(array);
         _asm.Lea(Gpr.T0, Gpr.T0, 1 - size);
-        int second = _asm.JumpIf(Condition.NotEqual, _asm.Position);
+        slow.Add(_asm.JumpIf(Condition.NotEqual, _asm.Position));
         _asm.Load(Gpr.Rcx, Gpr.Rcx, 8);
         for (int offset = 0; offset < LargestCopied; offset += sizeof(ulong))
         {
@@ -395,7 +398,6 @@ internal sealed unsafe partial class Stubs
         _asm.RegisterForm(0x2B, Gpr.T1, Gpr.Rcx, wide: true);
         EmitRestoreScratch();
         _asm.Return();
-        return (first, second);
     }
 
     // T0 = guest target. The pair stack is emptied; its base entry is still there.

@@ -76,8 +76,7 @@ internal sealed unsafe partial class BlockVerifier
 
             case Code.Mov_r64_rm64 when instruction.Op0Register == Register.R11 && state.T1.Kind == ValueKind.MatchedEntry && state.T0 is { Kind: ValueKind.CheckedAddress or ValueKind.CheckedOffset, High: > 0 }
                 && IsEntry(instruction, EntryDistance):
-                bool isBased = state.T0.Index == 0;
-                Value found = new(ValueKind.AddressDelta, 0, state.T0.High, state.T1.Write, isBased ? state.T0.Base : (byte)0, isBased ? state.T0.Offset : 0);
+                Value found = DeltaOf(state.T0, state.T0.High, state.T1.Write);
                 state.T1 = state.T0.Kind == ValueKind.CheckedAddress ? found : found.OffBase;
                 state.T0 = Value.Guest;
                 return true;
@@ -376,6 +375,11 @@ internal sealed unsafe partial class BlockVerifier
         ValueKind.BaseAddress or ValueKind.IndexedAddress or ValueKind.FullCopy => value,
         _ => Value.Guest,
     };
+
+    // The distance to the host for bytes from an address in T0; off its base register too, if nothing else was added.
+    private static Value DeltaOf(in Value address, int length, bool write) => address.Index == 0
+        ? new Value(ValueKind.AddressDelta, 0, length, write, address.Base, address.Offset)
+        : new Value(ValueKind.AddressDelta, 0, length, write);
 
     private static void SetT0OrT1(in Instruction instruction, in Value value, ref AbstractState state)
     {

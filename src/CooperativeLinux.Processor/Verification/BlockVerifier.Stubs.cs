@@ -56,7 +56,7 @@ internal sealed partial class BlockVerifier
             if (keepsWindow)
             {
                 state.T0 = address;
-                state.T1 = new Value(ValueKind.AddressDelta, 0, size, write, address.Index == 0 ? address.Base : (byte)0, address.Index == 0 ? address.Offset : 0);
+                state.T1 = DeltaOf(address, size, write);
             }
             else
             {
@@ -175,12 +175,12 @@ internal sealed partial class BlockVerifier
                     int offset = stubs.Access(array, size, group);
                     if (offset != stubs.Callback(CallbackKind.Access))
                     {
-                        found.Add(offset, new AccessStub(size, write, user, Inline: false));
+                        found[offset] = new AccessStub(size, write, user, Inline: false);
                     }
 
                     if (user && stubs.InlineAccess(array, size, group) is int inline && inline != stubs.Callback(CallbackKind.Access))
                     {
-                        found.Add(inline, new AccessStub(size, write, user, Inline: true));
+                        found[inline] = new AccessStub(size, write, user, Inline: true);
                     }
                 }
             }
