@@ -38,10 +38,11 @@ internal static class Program
             --memory MIB    memory of the guests [512]
             --seconds S     shortest measured time of one repetition [0.3]
             --repetitions N repetitions of each measurement; the fastest counts [3]
+            --rounds N      rounds of the programs over host and guests; the fastest of each measurement counts [2]
             --boots N       boots measured [3]
             --idle S        seconds watched for the use of an idle guest [5]
             --timeout S     seconds after which a guest is given up [900]
-            --quick         --seconds 0.05 --repetitions 2 --boots 1 --idle 2
+            --quick         --seconds 0.05 --repetitions 2 --rounds 1 --boots 1 --idle 2
             --markdown FILE write the result as a page of the documentation too
 
         usage: CooperativeLinux.Bench block --colinux FILE [option ...] [name ...]

@@ -65,14 +65,14 @@ internal sealed class CompareCommand(CompareOptions options, TextWriter output, 
             results.Add(new PeerResult(peer, await VersionAsync(peer).ConfigureAwait(false)));
         }
 
-        SuiteResult? before = await NativeAsync(workloads, "native").ConfigureAwait(false);
-        foreach (PeerResult result in results)
+        List<(PeerResult Result, GuestJob Job)> jobs =
+            [.. results.Select(result => (result, new GuestJob(result.Peer, kernel.VmlinuzPath, baseArchive, workloads, folder, options)))];
+        foreach ((PeerResult result, GuestJob job) in jobs)
         {
-            GuestJob job = new(result.Peer, kernel.VmlinuzPath, baseArchive, workloads, folder, options);
-            await MeasureAsync(result, job).ConfigureAwait(false);
+            await MeasureMachineAsync(result, job).ConfigureAwait(false);
         }
 
-        SuiteResult? after = await NativeAsync(workloads, "native, again").ConfigureAwait(false);
+        (SuiteResult? before, SuiteResult? after) = WantsSuite ? await MeasureProgramsAsync(workloads, jobs).ConfigureAwait(false) : (null, null);
         Report report = new(before, after, results);
         string description = Describe(kernel, workloads, results);
         output.WriteLine(description);
@@ -126,7 +126,7 @@ internal sealed class CompareCommand(CompareOptions options, TextWriter output, 
             {DateTime.Now:yyyy-MM-dd}, made by: bench/run {options.Reproduce}
             {HostDescription.Create()}
             guests: {options.Memory} MiB, Debian kernel {kernel.Release}; {guests}
-            programs: {workloads.Compiler}, static; each line the fastest of {options.Repetitions} times {options.Seconds} s, on one processor
+            programs: {workloads.Compiler}, static; each line the fastest of {options.Rounds} rounds of {options.Repetitions} times {options.Seconds} s, on one processor
             """);
     }
 
@@ -135,26 +135,7 @@ internal sealed class CompareCommand(CompareOptions options, TextWriter output, 
 
     private bool WantsSuite => s_suiteGroups.Any(options.WantsGroup);
 
-    private async Task<SuiteResult?> NativeAsync(Workloads workloads, string title)
-    {
-        if (!WantsSuite)
-        {
-            return null;
-        }
-
-        progress.WriteLine($"{title}: programs");
-        IReadOnlyList<string> command = [workloads.Suite, .. SuiteArguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
-        ConsoleRun run = await ConsoleRun.RunAsync(command, TimeSpan.FromSeconds(options.TimeoutSeconds)).ConfigureAwait(false);
-        if (run.ExitCode != 0)
-        {
-            throw new BenchException($"the programs failed natively\n{run.Tail()}");
-        }
-
-        SuiteResult result = SuiteResult.Parse(run.Lines);
-        return result.Measurements.Count > 0 ? result : throw new UsageException($"nothing is called {string.Join(" or ", options.SuiteNames)}");
-    }
-
-    private async Task MeasureAsync(PeerResult result, GuestJob job)
+    private async Task MeasureMachineAsync(PeerResult result, GuestJob job)
     {
         string title = result.Peer.Title;
         if (options.WantsGroup("boot"))
@@ -174,11 +155,38 @@ internal sealed class CompareCommand(CompareOptions options, TextWriter output, 
         {
             await TryAsync($"{title}: idle", async () => result.Idle = await job.IdleAsync(options.IdleSeconds).ConfigureAwait(false)).ConfigureAwait(false);
         }
+    }
 
-        if (WantsSuite)
+    /// <summary>The programs, in turn on the host and in the guests: what else the machine does then changes over all of them.</summary>
+    /// <returns>The host's fastest times, and those after all others.</returns>
+    private async Task<(SuiteResult Before, SuiteResult After)> MeasureProgramsAsync(Workloads workloads, List<(PeerResult Result, GuestJob Job)> jobs)
+    {
+        SuiteResult? before = null;
+        for (int round = 1; round <= options.Rounds; round++)
         {
-            await TryAsync($"{title}: programs", async () => result.Suite = await job.RunSuiteAsync(SuiteArguments).ConfigureAwait(false)).ConfigureAwait(false);
+            before = (await NativeAsync(workloads, $"round {round}: native").ConfigureAwait(false)).FastestWith(before);
+            foreach ((PeerResult result, GuestJob job) in jobs)
+            {
+                await TryAsync($"round {round}: {result.Peer.Title}", async () =>
+                    result.Suite = (await job.RunSuiteAsync(SuiteArguments).ConfigureAwait(false)).FastestWith(result.Suite)).ConfigureAwait(false);
+            }
         }
+
+        return (before!, await NativeAsync(workloads, "native, again").ConfigureAwait(false));
+    }
+
+    private async Task<SuiteResult> NativeAsync(Workloads workloads, string title)
+    {
+        progress.WriteLine(title);
+        IReadOnlyList<string> command = [workloads.Suite, .. SuiteArguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
+        ConsoleRun run = await ConsoleRun.RunAsync(command, TimeSpan.FromSeconds(options.TimeoutSeconds)).ConfigureAwait(false);
+        if (run.ExitCode != 0)
+        {
+            throw new BenchException($"the programs failed natively\n{run.Tail()}");
+        }
+
+        SuiteResult result = SuiteResult.Parse(run.Lines);
+        return result.Measurements.Count > 0 ? result : throw new UsageException($"nothing is called {string.Join(" or ", options.SuiteNames)}");
     }
 
     /// <summary>A guest that fails must not spoil what the others gave.</summary>

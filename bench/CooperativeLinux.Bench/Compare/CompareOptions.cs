@@ -30,6 +30,9 @@ internal sealed record CompareOptions
 
     public int Repetitions { get; private set; } = 3;
 
+    /// <summary>Rounds over the host and the guests; the fastest of each counts.</summary>
+    public int Rounds { get; private set; } = 2;
+
     public int Boots { get; private set; } = 3;
 
     public int IdleSeconds { get; private set; } = 5;
@@ -83,11 +86,12 @@ internal sealed record CompareOptions
                 case "--memory": options.Memory = reader.Number(65536); break;
                 case "--seconds": options.Seconds = reader.Seconds(60); break;
                 case "--repetitions": options.Repetitions = reader.Number(99); break;
+                case "--rounds": options.Rounds = reader.Number(99); break;
                 case "--boots": options.Boots = reader.Number(100); break;
                 case "--idle": options.IdleSeconds = reader.Number(600); break;
                 case "--timeout": options.TimeoutSeconds = reader.Number(86400); break;
                 case "--quick":
-                    (options.Seconds, options.Repetitions, options.Boots, options.IdleSeconds) = (0.05, 2, 1, 2);
+                    (options.Seconds, options.Repetitions, options.Rounds, options.Boots, options.IdleSeconds) = (0.05, 2, 1, 1, 2);
                     break;
                 case ['-', ..]: throw new UsageException($"unknown option {reader.Word}");
                 default: options.Names.Add(reader.Word); break;

@@ -53,6 +53,36 @@ internal sealed class SuiteResult
         return double.IsNaN(result.ClockRate) ? throw new BenchException("the programs did not come to their end") : result;
     }
 
+    /// <summary>The fastest of both, line by line.</summary>
+    /// <param name="other">Of the same programs, or null.</param>
+    /// <exception cref="BenchException">A program gave another result this time.</exception>
+    public SuiteResult FastestWith(SuiteResult? other)
+    {
+        if (other == null)
+        {
+            return this;
+        }
+
+        SuiteResult result = new() { ClockRate = IsClockWrong ? ClockRate : other.ClockRate, IsClockWrong = IsClockWrong || other.IsClockWrong };
+        foreach ((string name, Measurement mine) in Measurements)
+        {
+            Measurement fastest = mine;
+            if (other.Measurements.TryGetValue(name, out Measurement its))
+            {
+                if (its.Checksum != mine.Checksum)
+                {
+                    throw new BenchException($"{name} gave {its.Checksum}, then {mine.Checksum}");
+                }
+
+                fastest = new Measurement(Math.Min(mine.Fastest, its.Fastest), Math.Min(mine.Median, its.Median), mine.Checksum);
+            }
+
+            result.Measurements[name] = fastest;
+        }
+
+        return result;
+    }
+
     private static bool TryNumber(string text, out double value) =>
         double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out value);
 }
