@@ -53,7 +53,7 @@ internal static class Program
             --folder        where the file is made [the folder for temporary files]
             --kernel NAME   Debian kernel: 6.1-generic, 6.1-cloud, ... [6.1-cloud]
             --size MIB      size of the disk [1024]
-            --seconds S     time of each measurement [0.3]
+            --seconds S     time of each measurement [0.6]
             --rounds N      rounds over host and guests; the fastest of each measurement counts [3]
             --quick         --seconds 0.2 --rounds 1
             --timeout S     seconds after which a guest is given up [600]

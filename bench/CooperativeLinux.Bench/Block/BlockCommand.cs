@@ -174,7 +174,7 @@ internal sealed class BlockCommand(BlockOptions options, TextWriter output, Text
     /// <summary>Brings the file into the host's memory, where the measurement before may have dropped it.</summary>
     private static async Task LoadAsync(string disk)
     {
-        await using FileStream file = new(disk, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
+        await using FileStream file = new(disk, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0, FileOptions.RandomAccess);
         byte[] block = new byte[1 << 20];
         while (await file.ReadAsync(block).ConfigureAwait(false) > 0)
         {

@@ -16,7 +16,7 @@ internal sealed record BlockOptions
     public int Size { get; private set; } = 1024;
 
     /// <summary>Seconds of each measurement.</summary>
-    public double Seconds { get; private set; } = 0.3;
+    public double Seconds { get; private set; } = 0.6;
 
     /// <summary>Rounds over host and guests; the fastest of each counts.</summary>
     public int Rounds { get; private set; } = 3;

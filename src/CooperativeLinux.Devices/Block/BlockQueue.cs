@@ -14,34 +14,27 @@ using Monitor = System.Threading.Monitor;
 /// <summary>
 /// Carries out the requests of one ring. What needs waiting for the host is done by a few threads, so that several requests are in flight
 /// and no vCPU waits; reads of what the host has in memory, and writes while nothing else is in flight, are done at once by the vCPU that
-/// asks, which is less work than waking a thread; large ones only as long as that is not slower. The ring is used under a lock that nobody
-/// holds while waiting.
+/// asks, which is less work than waking a thread; large ones, and writes, only as long as that is not slower. The ring is used under a lock
+/// that nobody holds while waiting.
 /// </summary>
 internal sealed class BlockQueue : IDisposable
 {
     private const int ThreadStackSize = 256 << 10;
 
-    /// <summary>Bytes beyond which copying costs more than waking a thread, so that it pays to do several such requests side by side.</summary>
-    private const int Large = 128 << 10;
-
-    /// <summary>Bytes after which a vCPU takes no further request for one notification.</summary>
-    private const int MaxForOneNotification = 2 * Large;
-
-    // A write that took longer was not only copied: the host limits what is not yet on its storage. Then threads write for so many times
-    // as long, so that a vCPU waits for at most a small part of the time.
-    private const double SlowSeconds = 0.001, SlowSecondsPerByte = 0.003 / (1 << 20);
-    private const int SlowFactor = 20;
+    /// <summary>Bytes after which a vCPU moves no further request for one notification.</summary>
+    private const int MaxForOneNotification = 256 << 10;
 
     private readonly Disk _disk;
+    private readonly BlockExecutor _executor;
     private readonly GrantTable _grants;
     private readonly SharedRing _ring;
-    private readonly ILogger _logger;
     private readonly string _name;
     private readonly Action<string> _onBroken;
     private readonly Thread[] _threads;
     private readonly PreciseEvent[] _events;
     private readonly object _gate = new();
-    private readonly LargeTransfers _large = new();
+    private readonly TransferTrials _trials = new();
+    private readonly PendingWrites _writes = new();
 
     // Requests that a vCPU took and could not do, and objects for further ones.
     private readonly Queue<BlockRequest> _handedOver = [];
@@ -50,9 +43,6 @@ internal sealed class BlockQueue : IDisposable
     private ulong _idle;
     private bool _hasBarrier;
     private bool _isReportedBroken;
-    private int _hasReportedDefect;
-    private int _hasReportedFailure;
-    private long _threadsWriteUntil;
     private volatile bool _isStopping;
 
     /// <param name="disk">Where the data are.</param>
@@ -66,10 +56,10 @@ internal sealed class BlockQueue : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(threadCount, 64);
         _disk = disk;
+        _executor = new BlockExecutor(disk, name, logger);
         _grants = grants;
         _ring = ring;
         _name = name;
-        _logger = logger;
         _onBroken = onBroken;
         _threads = new Thread[threadCount];
         _events = new PreciseEvent[threadCount];
@@ -154,25 +144,36 @@ internal sealed class BlockQueue : IDisposable
 
     private void Serve(int number)
     {
-        BlockRequest request = new(_grants);
         while (!_isStopping)
         {
-            if (TryTake(ref request, 1UL << number))
-            {
-                Finish(request, Execute(request, isParsed: false));
-            }
-            else
+            if (!TryTake(1UL << number, out BlockRequest? request))
             {
                 _events[number].Wait(PreciseEvent.Infinite);
+            }
+            else if (request is null || TryBecomeWriter(ref request))
+            {
+                WritePending();
+            }
+            else if (request is not null)
+            {
+                if (request.Operation == BlockOperation.WriteBarrier)
+                {
+                    WaitUntilAlone();
+                }
+
+                Finish([request], _executor.Execute(request));
             }
         }
     }
 
-    /// <summary>Takes a request, or says that this thread waits for one.</summary>
-    private bool TryTake(ref BlockRequest request, ulong thread)
+    /// <summary>Takes something to do, or says that this thread waits for it.</summary>
+    /// <param name="thread">This thread's bit.</param>
+    /// <param name="request">A request, or null: the thread is the writer.</param>
+    private bool TryTake(ulong thread, out BlockRequest? request)
     {
         bool isTaken;
         bool isMore;
+        request = null;
         lock (_gate)
         {
             if (_isStopping)
@@ -180,14 +181,14 @@ internal sealed class BlockQueue : IDisposable
                 return false;
             }
 
-            if (_handedOver.TryDequeue(out BlockRequest? handed))
+            // Writes first: only the first of them wakes a thread.
+            if (_writes.TryBegin() || _handedOver.TryDequeue(out request))
             {
-                _spare.Push(request);
-                request = handed;
                 return true;
             }
 
             // A barrier in flight: its thread goes on alone, and looks for more afterwards.
+            request = TakeSpare();
             isTaken = !_hasBarrier && _ring.TryTake(request.Slot);
             if (isTaken)
             {
@@ -198,6 +199,7 @@ internal sealed class BlockQueue : IDisposable
             else
             {
                 // From here on a notification finds this thread waiting.
+                _spare.Push(request);
                 Interlocked.Or(ref _idle, thread);
                 isMore = !_hasBarrier && _ring.RequestNotification();
                 ReportIfBroken();
@@ -212,49 +214,110 @@ internal sealed class BlockQueue : IDisposable
         return isTaken;
     }
 
-    /// <summary>Does what takes no waiting, as long as no other kind of request is next.</summary>
-    /// <returns>Whether nothing is left to do.</returns>
-    private bool TryServeAtOnce()
+    /// <summary>Leaves a write to the writer.</summary>
+    /// <param name="request">Becomes null if it was one that can be done.</param>
+    /// <returns>Whether the caller is the writer now.</returns>
+    private bool TryBecomeWriter(ref BlockRequest? request)
     {
-        if (_isStopping || _channel is not HostChannel channel || !Monitor.TryEnter(_gate))
+        request!.Parse(_disk.Length);
+        if (!IsForWriter(request))
         {
             return false;
         }
 
-        Monitor.Exit(_gate);
+        lock (_gate)
+        {
+            _writes.Add(request);
+            request = null;
+            return _writes.TryBegin();
+        }
+    }
+
+    // Where a write has to wait, several are better in flight at the same time.
+    private bool IsForWriter(BlockRequest request) => _executor.IsQuickWrite(request) && !_executor.AreWritesSlow;
+
+    private void WritePending()
+    {
+        bool isMore;
+        do
+        {
+            ReadOnlySpan<BlockRequest> batch = _writes.Batch;
+            if (batch.Length > 1 && _executor.TryWrite(_writes.Buffers, batch[0].Offset))
+            {
+                Finish(batch, BlockStatus.Okay);
+            }
+            else
+            {
+                foreach (BlockRequest request in batch)
+                {
+                    Finish([request], _executor.Execute(request));
+                }
+            }
+
+            isMore = TryContinue(isLast: false);
+            if (!isMore)
+            {
+                _writes.WaitForMore();
+                isMore = TryContinue(isLast: true);
+            }
+        }
+        while (isMore && !_isStopping);
+    }
+
+    private bool TryContinue(bool isLast)
+    {
+        lock (_gate)
+        {
+            return _writes.TryContinue(isLast);
+        }
+    }
+
+    private BlockRequest TakeSpare() => _spare.TryPop(out BlockRequest? spare) ? spare : new BlockRequest(_grants);
+
+    /// <summary>Does what takes no waiting, as long as no other kind of request is next.</summary>
+    /// <returns>Whether nothing is left to do.</returns>
+    private bool TryServeAtOnce()
+    {
+        if (_isStopping || _channel is not HostChannel channel || !IsGateFree())
+        {
+            return false;
+        }
+
         bool isNotified = false;
         bool isLeft;
         int budget = MaxForOneNotification;
         Span<byte> response = stackalloc byte[BlockRequest.ResponseSize];
-        while (TryTakeTransfer(budget, out isLeft) is BlockRequest request)
+        while (TryTakeTransfer(budget, out isLeft, out bool isForThread) is BlockRequest request)
         {
-            bool isDone = TryDoAtOnce(request, out BlockStatus status);
-            budget -= (int)Math.Min(request.Length, MaxForOneNotification);
+            BlockStatus status = BlockStatus.Okay;
+            request.Parse(_disk.Length);
+            bool isDone = !isForThread && TryDoAtOnce(request, out status);
+            bool isWoken = false;
             if (isDone)
             {
                 request.WriteResponse(response, status);
+                budget -= (int)Math.Min(request.Length, MaxForOneNotification);
             }
 
             lock (_gate)
             {
                 if (isDone)
                 {
-                    _ring.Put(response);
+                    Put(request, response);
                     isNotified |= _ring.Publish();
-                    WatchLarge(request);
-                    _spare.Push(request);
-                    if (_hasBarrier)
-                    {
-                        Monitor.PulseAll(_gate);
-                    }
+                }
+                else if (IsForWriter(request))
+                {
+                    isWoken = _writes.Add(request);
                 }
                 else
                 {
+                    isWoken = true;
                     _handedOver.Enqueue(request);
                 }
             }
 
-            if (!isDone)
+            if (isWoken)
             {
                 WakeThread();
             }
@@ -268,11 +331,31 @@ internal sealed class BlockQueue : IDisposable
         return !isLeft;
     }
 
-    /// <summary>Takes the next request if it is a read, or a write that nothing in flight could hold up.</summary>
+    /// <summary>Whether no thread is kept from going on while it holds the lock, which none does for more than a moment.</summary>
+    private bool IsGateFree()
+    {
+        const int Tries = 30, SpinsOfATry = 20;
+        for (int i = 0; !Monitor.TryEnter(_gate); i++)
+        {
+            if (i == Tries)
+            {
+                return false;
+            }
+
+            Thread.SpinWait(SpinsOfATry);
+        }
+
+        Monitor.Exit(_gate);
+        return true;
+    }
+
+    /// <summary>Takes the next request if it is a read or a write.</summary>
     /// <param name="budget">Bytes that may still be moved.</param>
     /// <param name="isLeft">Whether there is a request and it was not taken.</param>
-    private BlockRequest? TryTakeTransfer(int budget, out bool isLeft)
+    /// <param name="isForThread">Whether it is a write that is to be handed over.</param>
+    private BlockRequest? TryTakeTransfer(int budget, out bool isLeft, out bool isForThread)
     {
+        isForThread = false;
         Span<byte> start = stackalloc byte[BlockRequest.HeadSize];
         BlockRequest? request = null;
         bool isShared = false;
@@ -287,17 +370,19 @@ internal sealed class BlockQueue : IDisposable
             bool isIndirect = start[0] == (byte)BlockOperation.Indirect;
             byte operation = isIndirect ? start[1] : start[0];
             bool isRead = operation == (byte)BlockOperation.Read;
-            if (isIndirect && BlockRequest.MaxIndirectLength(start) > Large && _large.IsForThread)
+            if (!isRead && operation != (byte)BlockOperation.Write)
             {
                 return null;
             }
 
-            if (!isRead && (operation != (byte)BlockOperation.Write || _ring.Outstanding > 0 || Stopwatch.GetTimestamp() < _threadsWriteUntil))
+            bool isThreadFaster = _trials.IsForThread(BlockRequest.MaxLength(start), !isRead);
+            if (isRead && isThreadFaster)
             {
                 return null;
             }
 
-            request = _spare.TryPop(out BlockRequest? spare) ? spare : new BlockRequest(_grants);
+            isForThread = !isRead && (isThreadFaster || _ring.Outstanding > 0 || _executor.AreWritesSlow);
+            request = TakeSpare();
             if (!_ring.TryTake(request.Slot))
             {
                 _spare.Push(request);
@@ -322,7 +407,6 @@ internal sealed class BlockQueue : IDisposable
     private bool TryDoAtOnce(BlockRequest request, out BlockStatus status)
     {
         status = BlockStatus.Okay;
-        request.Parse(_disk.Length);
         if (request.Defect is not null || request.Length == 0)
         {
             return false;
@@ -334,27 +418,28 @@ internal sealed class BlockQueue : IDisposable
             return true;
         }
 
-        if (request.Operation != BlockOperation.Write || _disk.IsReadOnly || !_disk.IsWriteQuick(request.Offset, request.Length))
+        if (!_executor.IsQuickWrite(request))
         {
             return false;
         }
 
-        long start = Stopwatch.GetTimestamp();
-        status = Execute(request, isParsed: true);
-        long taken = Stopwatch.GetTimestamp() - start;
-        if (taken > (SlowSeconds + (SlowSecondsPerByte * request.Length)) * Stopwatch.Frequency)
-        {
-            Volatile.Write(ref _threadsWriteUntil, start + (SlowFactor * taken));
-        }
-
+        status = _executor.Execute(request);
         return true;
     }
 
-    private void WatchLarge(BlockRequest request)
+    /// <summary>Puts the response of a request that is then free for another. Under the lock.</summary>
+    private void Put(BlockRequest request, ReadOnlySpan<byte> response)
     {
-        if (request.Length > Large && request.Operation != BlockOperation.Discard)
+        _ring.Put(response);
+        _trials.OnDone(request, Stopwatch.GetTimestamp());
+        _spare.Push(request);
+        if (request.Slot[0] == (byte)BlockOperation.WriteBarrier)
         {
-            _large.OnDone(request.Length, Stopwatch.GetTimestamp());
+            _hasBarrier = false;
+        }
+        else if (_hasBarrier)
+        {
+            Monitor.PulseAll(_gate);
         }
     }
 
@@ -365,89 +450,6 @@ internal sealed class BlockQueue : IDisposable
             _isReportedBroken = true;
             _onBroken("the guest put an impossible index into the ring");
         }
-    }
-
-    private BlockStatus Execute(BlockRequest request, bool isParsed)
-    {
-        try
-        {
-            if (!isParsed)
-            {
-                request.Parse(_disk.Length);
-            }
-
-            if (request.Defect is string defect)
-            {
-                ReportDefect(defect);
-                return request.DefectStatus;
-            }
-
-            return Carry(request);
-        }
-        catch (NotSupportedException exception)
-        {
-            ReportFailure(exception.Message);
-            return BlockStatus.Unsupported;
-        }
-        catch (IOException exception)
-        {
-            ReportFailure(exception.Message);
-            return BlockStatus.Error;
-        }
-        catch (Exception exception)
-        {
-            _logger.LogError(exception, "Disk {Name}: a request failed for an internal reason", _name);
-            return BlockStatus.Error;
-        }
-    }
-
-    private BlockStatus Carry(BlockRequest request)
-    {
-        if (_disk.IsReadOnly && request.Operation is not (BlockOperation.Read or BlockOperation.Flush))
-        {
-            ReportDefect("a write to a read-only disk");
-            return BlockStatus.Error;
-        }
-
-        switch (request.Operation)
-        {
-            case BlockOperation.Read:
-                if (request.Length > 0)
-                {
-                    _disk.Read(request.Buffers, request.Offset);
-                    request.AnnounceWrites();
-                }
-
-                break;
-            case BlockOperation.Write:
-                if (request.Length > 0)
-                {
-                    _disk.Write(request.Buffers, request.Offset);
-                }
-
-                break;
-            case BlockOperation.WriteBarrier:
-                WaitUntilAlone();
-                if (request.Length > 0)
-                {
-                    _disk.Write(request.Buffers, request.Offset);
-                }
-
-                _disk.Flush();
-                break;
-            case BlockOperation.Flush:
-                _disk.Flush();
-                break;
-            case BlockOperation.Discard:
-                if (request.Length > 0)
-                {
-                    _disk.Discard(request.Offset, request.Length);
-                }
-
-                break;
-        }
-
-        return BlockStatus.Okay;
     }
 
     private void WaitUntilAlone()
@@ -461,46 +463,24 @@ internal sealed class BlockQueue : IDisposable
         }
     }
 
-    private void Finish(BlockRequest request, BlockStatus status)
+    private void Finish(ReadOnlySpan<BlockRequest> requests, BlockStatus status)
     {
         Span<byte> response = stackalloc byte[BlockRequest.ResponseSize];
-        request.WriteResponse(response, status);
         bool isNotified;
-        bool wasBarrier = request.Slot[0] == (byte)BlockOperation.WriteBarrier;
         lock (_gate)
         {
-            _ring.Put(response);
+            foreach (BlockRequest request in requests)
+            {
+                request.WriteResponse(response, status);
+                Put(request, response);
+            }
+
             isNotified = _ring.Publish();
-            WatchLarge(request);
-            if (wasBarrier)
-            {
-                _hasBarrier = false;
-            }
-            else if (_hasBarrier)
-            {
-                Monitor.PulseAll(_gate);
-            }
         }
 
         if (isNotified)
         {
             _channel!.Notify();
-        }
-    }
-
-    private void ReportDefect(string defect)
-    {
-        if (Interlocked.Exchange(ref _hasReportedDefect, 1) == 0)
-        {
-            _logger.LogWarning("Disk {Name}: the guest sent a request that cannot be carried out: {Defect}", _name, defect);
-        }
-    }
-
-    private void ReportFailure(string reason)
-    {
-        if (Interlocked.Exchange(ref _hasReportedFailure, 1) == 0)
-        {
-            _logger.LogWarning("Disk {Name}: {Reason}; the guest gets an error", _name, reason);
         }
     }
 }

@@ -41,7 +41,7 @@ internal sealed unsafe class BlockRequest(GrantTable grants)
     /// <summary>Bytes of a response: u64 id, u8 operation, s16 status at 10.</summary>
     public const int ResponseSize = 16;
 
-    /// <summary>Bytes at the start of a slot from which <see cref="MaxIndirectLength"/> can be told.</summary>
+    /// <summary>Bytes at the start of a slot from which <see cref="MaxLength"/> can be told.</summary>
     public const int HeadSize = 4;
 
     /// <summary>Segments of an indirect request that are allowed; a page each at most.</summary>
@@ -84,9 +84,10 @@ internal sealed unsafe class BlockRequest(GrantTable grants)
     /// <summary>The guest memory to move.</summary>
     public ReadOnlySpan<IoBuffer> Buffers => _buffers.AsSpan(0, _bufferCount);
 
-    /// <summary>Bytes that an indirect request moves at most, by the guest's word.</summary>
+    /// <summary>Bytes that a read or write moves at most, by the guest's word.</summary>
     /// <param name="head"><see cref="HeadSize"/> bytes of its slot.</param>
-    public static int MaxIndirectLength(ReadOnlySpan<byte> head) => IndirectSegments(head) * GuestMemory.PageSize;
+    public static int MaxLength(ReadOnlySpan<byte> head) =>
+        (head[0] == (byte)BlockOperation.Indirect ? IndirectSegments(head) : head[1]) * GuestMemory.PageSize;
 
     /// <summary>Checks what is in <see cref="Slot"/> and finds the guest memory. Whatever the guest wrote, all that the properties
     /// describe exists then, or there is a <see cref="Defect"/>.</summary>

@@ -220,6 +220,56 @@ public sealed class BlockBackendTests : IDisposable
         Assert.Equal(BlockFrontend.Okay, guest.Do(guest.Direct(BlockFrontend.Write, 8, Segment(0))));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Writes_WhileAnotherIsDone_WaitForItsThreadAndAreJoined(bool isOneBad)
+    {
+        _disk.AreWritesQuick = true;
+        BlockFrontend guest = Connect();
+        using ManualResetEventSlim go = new();
+        _disk.OnStart = what =>
+        {
+            if (what is "read 0" or "write 0")
+            {
+                go.Wait(10_000, TestContext.Current.CancellationToken);
+            }
+            else if (isOneBad && what == "write 8192")
+            {
+                throw new IOException("no room");
+            }
+        };
+
+        // With a read in flight, the first write is a thread's.
+        ulong read = guest.Post(guest.Direct(BlockFrontend.Read, 0, Segment(9)));
+        ulong[] ids = [.. ((int[])[0, 2, 3, 4, 6]).Select(i => guest.Post(guest.Direct(BlockFrontend.Write, (ulong)i * 8, Segment(i))))];
+        Thread.Sleep(50);
+        Assert.Empty(_disk.Done);
+        go.Set();
+
+        Assert.Equal(BlockFrontend.Okay, guest.WaitFor(read).Status);
+        short[] expected = [BlockFrontend.Okay, isOneBad ? BlockFrontend.Error : BlockFrontend.Okay, BlockFrontend.Okay, BlockFrontend.Okay, BlockFrontend.Okay];
+        Assert.Equal(expected, ids.Select(id => guest.WaitFor(id).Status));
+        string[] written = isOneBad ? ["write 0", "write 12288", "write 16384", "write 24576"] : ["write 0", "write 8192", "write 24576"];
+        Assert.Equal(written, _disk.Done.Where(what => what.StartsWith("write", StringComparison.Ordinal)));
+        Assert.Single(_disk.Writers.Distinct());
+        Assert.Equal(_disk.Content[12288..20480], (byte[])[.. Sectors(3), .. Sectors(4)]);
+    }
+
+    [Fact]
+    public void Writes_OfASlowDisk_AreInFlightTogether()
+    {
+        _disk.AreWritesQuick = true;
+        BlockFrontend guest = Connect();
+        _disk.OnStart = _ => Thread.Sleep(30);
+        Assert.Equal(BlockFrontend.Okay, guest.Do(guest.Direct(BlockFrontend.Write, 0, Segment(0))));
+
+        ulong[] ids = [.. Enumerable.Range(0, 4).Select(i => guest.Post(guest.Direct(BlockFrontend.Write, (ulong)i * 8, Segment(i))))];
+
+        Assert.All(ids, id => Assert.Equal(BlockFrontend.Okay, guest.WaitFor(id).Status));
+        Assert.InRange(_disk.MostRunning, 2, 4);
+    }
+
     [Fact]
     public void Flush_AndDiscard_ReachTheDisk()
     {

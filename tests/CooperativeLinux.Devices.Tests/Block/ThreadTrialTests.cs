@@ -4,11 +4,11 @@ using Xunit;
 
 namespace CooperativeLinux.Devices.Tests.Block;
 
-public sealed class LargeTransfersTests
+public sealed class ThreadTrialTests
 {
     private const int Mebibyte = 1 << 20;
 
-    private readonly LargeTransfers _transfers = new();
+    private readonly ThreadTrial _trial = new();
     private long _now = 1;
 
     [Theory]
@@ -27,8 +27,8 @@ public sealed class LargeTransfersTests
     {
         Count(1_000, 200, 100);
 
-        Assert.InRange(Count(1_000, 200, 300), 1, 500);
-        Assert.InRange(Count(1_000, 200, 100), 500, 999);
+        Assert.InRange(Count(4_000, 200, 300), 1, 1_000);
+        Assert.InRange(Count(4_000, 200, 100), 2_000, 3_999);
     }
 
     [Fact]
@@ -39,6 +39,15 @@ public sealed class LargeTransfersTests
         Assert.InRange(byThreads, 8_000, 9_999);
     }
 
+    [Fact]
+    public void IsForThread_OneThatTakesLong_ChangesNothing()
+    {
+        Count(10_000, 200, 300);
+        _now += 8 * Stopwatch.Frequency / 1_000;
+
+        Assert.InRange(Count(1_000, 200, 300), 0, 100);
+    }
+
     /// <summary>Requests that take a time which depends on who does them; a pause of the guest after each hundredth.</summary>
     /// <returns>How many threads did.</returns>
     private int Count(int requests, int vcpuMicroseconds, int threadMicroseconds, int pauseMilliseconds = 0)
@@ -46,10 +55,10 @@ public sealed class LargeTransfersTests
         int byThreads = 0;
         for (int i = 0; i < requests; i++)
         {
-            int microseconds = _transfers.IsForThread ? threadMicroseconds : vcpuMicroseconds;
-            byThreads += _transfers.IsForThread ? 1 : 0;
+            int microseconds = _trial.IsForThread ? threadMicroseconds : vcpuMicroseconds;
+            byThreads += _trial.IsForThread ? 1 : 0;
             _now += (microseconds + (i % 100 == 0 ? pauseMilliseconds * 1000L : 0)) * Stopwatch.Frequency / 1_000_000;
-            _transfers.OnDone(Mebibyte, _now);
+            _trial.OnDone(Mebibyte, _now);
         }
 
         return byThreads;
