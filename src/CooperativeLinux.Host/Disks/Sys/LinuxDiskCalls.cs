@@ -18,6 +18,8 @@ internal static unsafe partial class LinuxDiskCalls
 
     public const int ReadNoWait = 8;
 
+    public const int AdviseRandom = 1;
+
     public const int SeekEnd = 2;
 
     public const int FallocateKeepSize = 1;
@@ -54,6 +56,9 @@ internal static unsafe partial class LinuxDiskCalls
 
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     public static partial int Synchronize(int file);
+
+    [LibraryImport("libc", EntryPoint = "posix_fadvise64")]
+    public static partial int Advise(int file, long offset, long length, int advice);
 
     [LibraryImport("libc", EntryPoint = "fallocate64", SetLastError = true)]
     public static partial int Allocate(int file, int mode, long offset, long length);
