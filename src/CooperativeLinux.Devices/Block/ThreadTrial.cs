@@ -10,8 +10,8 @@ namespace CooperativeLinux.Devices.Block;
 internal sealed class ThreadTrial
 {
     // A turn: long enough that a change of mover, and what the host does in between, do not decide.
-    private const int RequestsBefore = 4, RequestsInTurn = 16;
-    private const int FewestTurnsBetweenTrials = 16, MostTurnsBetweenTrials = 32;
+    private const int RequestsBefore = 4, RequestsInTurn = 8;
+    private const int FewestTurnsBetweenTrials = 8, MostTurnsBetweenTrials = 16;
 
     /// <summary>Threads must be so much faster, since they cost more processor time.</summary>
     private const double ThreadsAdvantage = 0.9;
@@ -19,7 +19,7 @@ internal sealed class ThreadTrial
     /// <summary>How much slower one turn can make a mover seem: what else the host did in it is not the mover's time.</summary>
     private const double GrowthInTurn = 1.1;
 
-    private static readonly long s_turn = Stopwatch.Frequency / 500;
+    private static readonly long s_turn = Stopwatch.Frequency / 1000;
 
     // Longer without an answer: the guest had something else to do, and the turn says nothing.
     private static readonly long s_pause = Stopwatch.Frequency / 100;
