@@ -14,7 +14,7 @@ internal static class InitLayer
     private const string ResourcePrefix = "CooperativeLinux.Guests.Images.Scripts.";
 
     // Raise when what the code below puts into an image changes; the scripts count by themselves.
-    private const string Format = "1";
+    private const string Format = "2";
 
     /// <summary>A short text that differs between versions of what this class puts into an image.</summary>
     public static string Fingerprint(params ReadOnlySpan<string> more)
@@ -82,7 +82,11 @@ internal static class InitLayer
         AddMissing("etc/fstab", "");
         AddMissing("etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n");
         AddMissing("etc/shells", "/bin/sh\n/bin/bash\n");
-        AddMissing("etc/profile", "export PS1='\\u@\\h:\\w\\$ '\nexport TERM=${TERM:-linux}\n");
+
+        // busybox's shell prefers its own commands to these, and they ask a first process of another kind.
+        AddMissing(
+            "etc/profile",
+            "export PS1='\\u@\\h:\\w\\$ '\nexport TERM=${TERM:-linux}\nfor name in poweroff reboot halt; do alias $name=/usr/sbin/$name; done\n");
         if (!tree.Exists("etc/mtab"))
         {
             tree.AddLink("etc/mtab", "/proc/self/mounts");
