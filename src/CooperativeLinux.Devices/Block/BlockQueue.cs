@@ -146,11 +146,11 @@ internal sealed class BlockQueue : IDisposable
     {
         while (!_isStopping)
         {
-            if (!TryTake(1UL << number, out BlockRequest? request))
+            if (!TryTake(1UL << number, out BlockRequest? request, out bool isNew))
             {
                 _events[number].Wait(PreciseEvent.Infinite);
             }
-            else if (request is null || TryBecomeWriter(ref request))
+            else if (request is null || (isNew && TryBecomeWriter(ref request)))
             {
                 WritePending();
             }
@@ -169,11 +169,13 @@ internal sealed class BlockQueue : IDisposable
     /// <summary>Takes something to do, or says that this thread waits for it.</summary>
     /// <param name="thread">This thread's bit.</param>
     /// <param name="request">A request, or null: the thread is the writer.</param>
-    private bool TryTake(ulong thread, out BlockRequest? request)
+    /// <param name="isNew">Whether nobody has parsed the request yet.</param>
+    private bool TryTake(ulong thread, out BlockRequest? request, out bool isNew)
     {
         bool isTaken;
         bool isMore;
         request = null;
+        isNew = false;
         lock (_gate)
         {
             if (_isStopping)
@@ -189,6 +191,7 @@ internal sealed class BlockQueue : IDisposable
 
             // A barrier in flight: its thread goes on alone, and looks for more afterwards.
             request = TakeSpare();
+            isNew = true;
             isTaken = !_hasBarrier && _ring.TryTake(request.Slot);
             if (isTaken)
             {
@@ -292,6 +295,7 @@ internal sealed class BlockQueue : IDisposable
             BlockStatus status = BlockStatus.Okay;
             request.Parse(_disk.Length);
             bool isDone = !isForThread && TryDoAtOnce(request, out status);
+            bool isForWriter = !isDone && IsForWriter(request);
             bool isWoken = false;
             if (isDone)
             {
@@ -306,7 +310,7 @@ internal sealed class BlockQueue : IDisposable
                     Put(request, response);
                     isNotified |= _ring.Publish();
                 }
-                else if (IsForWriter(request))
+                else if (isForWriter)
                 {
                     isWoken = _writes.Add(request);
                 }

@@ -19,6 +19,8 @@ internal sealed class PendingWrites
     private readonly List<BlockRequest> _batch = [];
     private readonly IoBuffer[] _buffers = new IoBuffer[MaxBuffers];
     private int _bufferCount;
+
+    // Of the queue, for who looks without the lock.
     private int _waitingCount;
 
     // A thread that is writing looks for more afterwards.

@@ -14,7 +14,10 @@ internal static class InitLayer
     private const string ResourcePrefix = "CooperativeLinux.Guests.Images.Scripts.";
 
     // Raise when what the code below puts into an image changes; the scripts count by themselves.
-    private const string Format = "2";
+    private const string Format = "3";
+
+    /// <summary>Commands that end the guest.</summary>
+    private static readonly string[] s_endings = ["poweroff", "reboot", "halt"];
 
     /// <summary>A short text that differs between versions of what this class puts into an image.</summary>
     public static string Fingerprint(params ReadOnlySpan<string> more)
@@ -63,7 +66,7 @@ internal static class InitLayer
         tree.AddText("colinux/udhcpc.sh", Script("udhcpc.sh"), 0b111_101_101);
         tree.AddText("colinux/memory.sh", Script("memory.sh"), 0b111_101_101);
         tree.AddText("colinux/agent.sh", Script("agent.sh"), 0b111_101_101);
-        foreach (string name in (string[])["poweroff", "reboot", "halt"])
+        foreach (string name in s_endings)
         {
             AddMissing("usr/sbin/" + name, Script("poweroff.sh"), 0b111_101_101);
         }
@@ -86,7 +89,7 @@ internal static class InitLayer
         // busybox's shell prefers its own commands to these, and they ask a first process of another kind.
         AddMissing(
             "etc/profile",
-            "export PS1='\\u@\\h:\\w\\$ '\nexport TERM=${TERM:-linux}\nfor name in poweroff reboot halt; do alias $name=/usr/sbin/$name; done\n");
+            "export PS1='\\u@\\h:\\w\\$ '\nexport TERM=${TERM:-linux}\n" + string.Concat(s_endings.Select(name => $"alias {name}=/usr/sbin/{name}\n")));
         if (!tree.Exists("etc/mtab"))
         {
             tree.AddLink("etc/mtab", "/proc/self/mounts");
